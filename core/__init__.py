@@ -1,0 +1,1 @@
+"""The generic framework: it knows no dataset and no HTTP."""

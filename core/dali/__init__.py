@@ -1,0 +1,1 @@
+"""DALI: parameters, literals, content negotiation, and the documents that every VO service answers with."""

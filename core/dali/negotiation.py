@@ -1,0 +1,95 @@
+"""Which of the formats that a service offers a client gets."""
+
+import re
+from collections.abc import Mapping
+
+from imageserv.core.errors import UsageFault
+
+_QUALITY = re.compile(r"0(?:\.[0-9]*)?|1(?:\.0*)?")
+
+
+def negotiate(accept: str | None, responseformat: str | None, offers: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
+    """Choose a format.
+
+    RESPONSEFORMAT decides if it is given (DALI 1.1 section 3.4.3). Otherwise
+    the client gets another format than the first only if its ``Accept``
+    (RFC 9110 section 12.5.1) names one of that format's media types, at least
+    as high as it names the first format's. A wildcard names nothing, and
+    neither does a browser, which asks for ``text/html`` and lists XML beside
+    it. An ``Accept`` that nothing satisfies gets the first format too.
+
+    Parameters
+    ----------
+    accept
+        The value of the header.
+    responseformat
+        The value of the parameter: a short name or a media type.
+    offers
+        The media types of each format, the usual one first, by the format's
+        short name; the first format is the default.
+
+    Returns
+    -------
+    short name : str
+        A key of `offers`.
+    media type : str
+        One of that format's: the one that the client named, else the usual one.
+
+    Raises
+    ------
+    UsageFault
+        Raised if RESPONSEFORMAT names no format of `offers`.
+    """
+    if responseformat and responseformat.strip():
+        return _named(responseformat, offers)
+    quality = _qualities(accept or "")
+    default, *others = offers
+
+    def explicit(name: str) -> float:
+        return max(quality.get(_bare(media_type), 0.0) for media_type in offers[name])
+
+    if others and not quality.get("text/html"):
+        named = max(others, key=explicit)
+        if explicit(named) > 0.0 and explicit(named) >= explicit(default):
+            return named, max(offers[named], key=lambda media_type: quality.get(_bare(media_type), 0.0))
+    return default, max(offers[default], key=lambda media_type: _acceptance(_bare(media_type), quality))
+
+
+def _named(responseformat: str, offers: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
+    wanted = _bare(responseformat)
+    for name, media_types in offers.items():
+        if wanted == name.lower():
+            return name, media_types[0]
+        for media_type in media_types:
+            # An unescaped + of application/x-votable+xml arrives as a blank.
+            if wanted.replace("+", "") == _bare(media_type).replace("+", ""):
+                return name, media_type
+    known = ", ".join(f"{name} ({', '.join(media_types)})" for name, media_types in offers.items())
+    raise UsageFault(f"RESPONSEFORMAT={responseformat[:80]!r} is not offered: {known}", parameter="RESPONSEFORMAT")
+
+
+def _bare(media_type: str) -> str:
+    """Drop parameters, blanks and case."""
+    return "".join(media_type.partition(";")[0].split()).lower()
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Read an ``Accept`` header: the quality, 0 to 1, of each media range; what is malformed is left out."""
+    found: dict[str, float] = {}
+    for part in accept.split(","):
+        media_range, *parameters = part.split(";")
+        weights = [
+            value.strip() for name, _, value in (p.partition("=") for p in parameters) if name.strip().lower() == "q"
+        ]
+        weight = weights[0] if weights else "1"
+        if _QUALITY.fullmatch(weight):
+            found[_bare(media_range)] = float(weight)
+    return found
+
+
+def _acceptance(media_type: str, quality: Mapping[str, float]) -> float:
+    """Return the quality that the most specific matching range gives a media type."""
+    for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
+        if media_range in quality:
+            return quality[media_range]
+    return 0.0

@@ -1,0 +1,152 @@
+"""Examining one file: what a plugin recognises in it, and where on the sky that is."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from astropy.io import fits
+
+from .config import Limits
+from .errors import FitsFault, ImageServError, UnsupportedFault, UsageFault
+from .fits.files import FileStore
+from .fits.layout import Hdu, Layout, read_layout
+from .manager import DatasetPlugin
+from .record import FileStamp, Found, ImageRecord, Observation, Plane
+from .sky.footprint import footprint_of
+from .sky.wcs import SkyWcs
+
+
+class CandidateFile:
+    """A file that a plugin is asked about.
+
+    Attributes
+    ----------
+    path
+        Below the repository's root, with slashes.
+    """
+
+    def __init__(self, store: FileStore, path: str, limits: Limits) -> None:
+        self.path = path
+        self._store = store
+        self._limits = limits
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The file's layout; reading it opens the file.
+
+        Raises
+        ------
+        FitsFault
+            Raised if the file is not FITS that can be served.
+        """
+        try:
+            return read_layout(self._store.resolve(self.path), self._limits)
+        except OSError as error:
+            raise FitsFault(f"cannot be read: {error.strerror or error}") from error
+
+    @property
+    def hdus(self) -> tuple[Hdu, ...]:
+        """The HDUs of the file. Raises what `layout` raises."""
+        return self.layout.hdus
+
+    def header(self, index: int) -> fits.Header:
+        """Return the header of an HDU, as astropy has it. Raises what `layout` raises."""
+        return self.hdus[index].parsed()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a file holds, ready for the registry."""
+
+    stamp: FileStamp
+    layout: Layout
+    images: tuple[ImageRecord, ...]
+    warnings: tuple[str, ...]
+
+
+def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) -> Examined | None:
+    """Read the images of a dataset that a file holds; None if the plugin says that it is not of the dataset.
+
+    Raises
+    ------
+    FitsFault
+        Raised if the file cannot be served; the message says why.
+    """
+    file = CandidateFile(store, path, limits)
+    try:
+        stamp = store.stamp(path)
+        found = plugin.recognise(file)
+        if found is None:
+            return None
+        warnings: list[str] = []
+        images = tuple(_record(plugin, file, stamp, image, warnings) for image in found)
+    except FitsFault:
+        raise
+    except UsageFault as fault:
+        raise FitsFault(fault.message) from fault
+    except OSError as error:
+        raise FitsFault(f"cannot be read: {error.strerror or error}") from error
+    except ImageServError:
+        raise
+    except Exception as error:  # a plugin that trips over a strange header must not end the run
+        raise FitsFault(f"the plugin {plugin.plugin!r} failed on it: {error!r}") from error
+    if not images:
+        raise FitsFault("holds no image of this dataset")
+    return Examined(stamp, file.layout, images, tuple(warnings))
+
+
+def _record(
+    plugin: DatasetPlugin, file: CandidateFile, stamp: FileStamp, found: Found, warnings: list[str]
+) -> ImageRecord:
+    declaration = plugin.declaration
+    data_id = declaration.check_data_id(found.data_id)
+    warnings.extend(found.warnings)
+    science = _hdu(file, found.planes[0])
+    axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
+    try:
+        wcs = SkyWcs(science.parsed())
+        if wcs.axes[1] >= len(science.shape):
+            raise UnsupportedFault("its WCS has more axes than its pixels")
+        axes = wcs.axes
+        width, height = science.shape[axes[0]], science.shape[axes[1]]
+        footprint = footprint_of(wcs.to_sky, width, height)
+        scales = wcs.scales((width - 1) / 2, (height - 1) / 2)
+        scale = None if scales is None else 3600 * (scales[0] * scales[1]) ** 0.5
+    except (UnsupportedFault, ValueError) as fault:
+        warnings.append(f"left out of searches by position: {fault}")
+    planes = [found.planes[0]]
+    for plane in found.planes[1:]:
+        hdu = _hdu(file, plane)
+        if len(hdu.shape) > axes[1] and (hdu.shape[axes[0]], hdu.shape[axes[1]]) == (width, height):
+            planes.append(plane)
+        else:
+            warnings.append(f"plane {plane.name} left out: its shape is {hdu.shape}, not {science.shape}")
+    band = None if declaration.band_key is None else str(data_id[declaration.band_key])
+    return ImageRecord(
+        dataset=plugin.name,
+        science_id=plugin.science_id(data_id),
+        data_id=data_id,
+        band=band,
+        file=stamp,
+        planes=tuple(planes),
+        shape=(width, height),
+        footprint=footprint,
+        pixel_scale=scale,
+        observation=_with_wavelengths(found.observation, plugin, band),
+    )
+
+
+def _hdu(file: CandidateFile, plane: Plane) -> Hdu:
+    if not 0 <= plane.hdu < len(file.hdus) or file.hdus[plane.hdu].kind not in ("image", "compressed"):
+        raise FitsFault(f"HDU {plane.hdu}, the {plane.name} plane, is no image")
+    return file.hdus[plane.hdu]
+
+
+def _first_axes(hdu: Hdu) -> tuple[int, int]:
+    return hdu.shape[0], hdu.shape[1] if len(hdu.shape) > 1 else 1
+
+
+def _with_wavelengths(observation: Observation, plugin: DatasetPlugin, band: str | None) -> Observation:
+    declared = plugin.declaration.band(band)
+    if declared is None or observation.em_min is not None:
+        return observation
+    return replace(observation, em_min=declared.em_min, em_max=declared.em_max)

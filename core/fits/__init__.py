@@ -1,0 +1,1 @@
+"""FITS files: their layout, cutting them, writing the answer."""

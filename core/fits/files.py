@@ -1,0 +1,204 @@
+"""The files of a repository: found below its root, checked for change, unpacked once if they are gzipped."""
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import mmap
+import os
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import FitsFault, UnavailableFault
+from ..record import FileStamp
+
+_STALE_SECONDS = 3600
+"""A half-unpacked file as old as this belongs to a process that died."""
+
+
+class FileStore:
+    """The files below one root.
+
+    Parameters
+    ----------
+    root
+        The repository's folder. What lies outside of it, by links too, is refused.
+    cache
+        Where gzipped files are kept unpacked.
+    """
+
+    def __init__(self, root: Path, cache: "UnpackedCache") -> None:
+        self.root = root
+        self._real_root = root.resolve()
+        self._cache = cache
+
+    def resolve(self, path: str) -> Path:
+        """Return the real path of a file named below the root.
+
+        Raises
+        ------
+        FitsFault
+            Raised if it lies outside the root, or is no plain file.
+        OSError
+            Raised if it is not there.
+        """
+        real = (self.root / path).resolve(strict=True)
+        if not real.is_relative_to(self._real_root):
+            raise FitsFault("a link out of the repository's root")
+        if not real.is_file():
+            raise FitsFault("not a plain file")
+        return real
+
+    def stamp(self, path: str) -> FileStamp:
+        """Return size and modification time of a file as it is now. Raises what `resolve` raises."""
+        status = self.resolve(path).stat()
+        return FileStamp(path, status.st_size, status.st_mtime_ns)
+
+    def plain(self, stamp: FileStamp, *, packed: bool) -> Path:
+        """Return where the file's unpacked bytes are: the file itself, or a copy in the cache.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if the file is gone, or there is no room to unpack it.
+        FitsFault
+            Raised if it cannot be unpacked.
+        """
+        try:
+            real = self.resolve(stamp.path)
+            return self._cache.unpacked(real, stamp) if packed else real
+        except OSError as error:
+            raise UnavailableFault(f"{stamp.path} cannot be read: {error.strerror or error}") from error
+
+
+class UnpackedCache:
+    """A bounded folder of unpacked files, shared by threads, processes and repositories.
+
+    Parameters
+    ----------
+    folder
+        Made when it is first needed.
+    max_bytes
+        When the files take more than this, those longest unused go.
+    max_file_bytes
+        A file that unpacks to more is refused.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, max_file_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self.max_file_bytes = max_file_bytes
+        self._lock = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
+
+    def unpacked(self, source: Path, stamp: FileStamp) -> Path:
+        """Return a file with the unpacked bytes of `source`, made if it is not there yet.
+
+        The name of the copy depends on the path, size and modification time of
+        the source: a changed file never meets an old copy.
+        """
+        name = hashlib.sha256(f"{source}\n{stamp.size}\n{stamp.mtime_ns}".encode()).hexdigest()[:32]
+        target = self.folder / f"{name}.fits"
+        with self._only_one(name):
+            try:
+                os.utime(target)  # the time of last use, by which files are evicted
+            except FileNotFoundError:
+                self._unpack(source, target)
+                self._evict(keep=target)
+        return target
+
+    @contextlib.contextmanager
+    def _only_one(self, name: str) -> Iterator[None]:
+        """Let one thread at a time unpack a file. (Two processes may both do it: the last rename wins, both are whole.)"""
+        with self._lock:
+            lock = self._busy.setdefault(name, threading.Lock())
+        with lock:
+            yield
+        with self._lock:
+            if not lock.locked():
+                self._busy.pop(name, None)
+
+    def _unpack(self, source: Path, target: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+        written = 0
+        try:
+            with gzip.open(source) as packed, open(part, "wb") as plain:
+                while chunk := packed.read(1 << 20):
+                    written += len(chunk)
+                    if written > self.max_file_bytes:
+                        raise FitsFault(f"unpacks to more than {self.max_file_bytes} bytes")
+                    plain.write(chunk)
+            os.replace(part, target)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FitsFault(f"damaged gzip file: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _evict(self, keep: Path) -> None:
+        with self._lock:
+            now = time.time()
+            entries: list[tuple[float, int, str]] = []
+            with os.scandir(self.folder) as scan:
+                for entry in scan:
+                    with contextlib.suppress(FileNotFoundError):  # another process evicts, too
+                        status = entry.stat()
+                        if entry.name.endswith(".part"):
+                            if now - status.st_mtime > _STALE_SECONDS:
+                                os.unlink(entry.path)
+                        elif entry.name.endswith(".fits"):
+                            entries.append((status.st_mtime, status.st_size, entry.path))
+            total = sum(size for _, size, _ in entries)
+            for _, size, path in sorted(entries):
+                if total <= self.max_bytes:
+                    break
+                if path != str(keep):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
+                    total -= size
+
+
+class MappedFile:
+    """A file mapped into memory, read-only.
+
+    Touching a page of a mapping whose file was cut short in the meantime kills
+    the process (SIGBUS). So the size is asked for before every use; in what is
+    left of that race the server's supervisor starts the worker anew.
+    """
+
+    __slots__ = ("_fd", "buffer", "path", "size")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.size = os.fstat(self._fd).st_size
+            self.buffer = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __del__(self) -> None:
+        fd = getattr(self, "_fd", -1)
+        if fd >= 0:
+            os.close(fd)
+
+    def check(self) -> None:
+        """Raise `UnavailableFault` if the file is shorter than it was."""
+        if os.fstat(self._fd).st_size < self.size:
+            raise UnavailableFault("the image's file was cut short since it was opened")
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Hold a lock file; yields False if another process holds it."""
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,292 @@
+"""The layout of a FITS file: where each HDU lies, its header as bytes, the shape of its data.
+
+Read once at ingest, kept in the registry, and used for every cutout after.
+Nothing in a file is believed: every size is checked against the file's own
+and against published limits before a byte is allocated for it.
+"""
+
+import gzip
+import json
+import math
+import os
+import warnings
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from astropy.io import fits
+
+from ..config import Limits
+from ..errors import FitsFault
+from .cards import CARD, card_keyword, card_value
+
+BLOCK = 2880
+"""FITS 4.0 section 3.1: everything comes in blocks of 2880 bytes."""
+
+BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
+"""FITS 4.0 table 8: the legal values of BITPIX, with bytes per pixel."""
+
+Kind = Literal["image", "compressed", "table", "other"]
+
+_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x1f\x9d": "compress", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hdu:
+    """One header and data unit.
+
+    Attributes
+    ----------
+    index
+        Counted from 0, the primary HDU.
+    kind
+        ``image``: an array with pixels; ``compressed``: a tile-compressed image
+        in a binary table; ``table``; ``other``: no data, random groups, foreign extensions.
+    header
+        80-byte cards, up to and including END, as stored.
+    offset, data_offset, data_size
+        Bytes from the start of the unpacked file; the size has no padding.
+    bitpix, shape
+        Of the image (ZBITPIX and ZNAXISn if it is compressed); `shape` in FITS order, NAXIS1 first.
+    name
+        EXTNAME, or an empty string.
+    """
+
+    index: int
+    kind: Kind
+    header: bytes
+    offset: int
+    data_offset: int
+    data_size: int
+    bitpix: int
+    shape: tuple[int, ...]
+    name: str
+
+    def parsed(self) -> fits.Header:
+        """Return the header as astropy has it; do not change it, it is shared."""
+        return _parse(self.header)
+
+    @property
+    def end(self) -> int:
+        """The offset at which the next HDU starts."""
+        return self.data_offset + -(-self.data_size // BLOCK) * BLOCK
+
+
+@lru_cache(maxsize=64)
+def _parse(header: bytes) -> fits.Header:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fits.Header.fromstring(header.decode("latin-1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The HDUs of one file.
+
+    Attributes
+    ----------
+    size
+        Bytes of the file, unpacked.
+    packed
+        True for a whole-file gzip: offsets are those of the unpacked file.
+    """
+
+    hdus: tuple[Hdu, ...]
+    size: int
+    packed: bool
+
+    def to_bytes(self) -> bytes:
+        """Write the layout for the registry: a few kB for a header of tens."""
+        rows = [
+            (h.kind, len(h.header), h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name) for h in self.hdus
+        ]
+        head = json.dumps({"size": self.size, "packed": self.packed, "hdus": rows}).encode()
+        return zlib.compress(head + b"\n" + b"".join(h.header for h in self.hdus))
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> "Layout":
+        """Read what `to_bytes` wrote."""
+        head, _, headers = zlib.decompress(blob).partition(b"\n")
+        facts = json.loads(head)
+        hdus: list[Hdu] = []
+        start = 0
+        for index, (kind, length, offset, data_offset, data_size, bitpix, shape, name) in enumerate(facts["hdus"]):
+            header = headers[start : start + length]
+            start += length
+            hdus.append(Hdu(index, kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name))
+        return cls(tuple(hdus), facts["size"], facts["packed"])
+
+
+def read_layout(path: Path, limits: Limits) -> Layout:
+    """Read the layout of a file, plain or gzipped as a whole.
+
+    Raises
+    ------
+    FitsFault
+        Raised if the file is not FITS, is cut short, or goes beyond a limit.
+    OSError
+        Raised if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(6)
+        file.seek(0)
+        for prefix, packer in _PACKERS.items():
+            if magic.startswith(prefix):
+                raise FitsFault(f"packed with {packer}, which is not read: unpack it, or use gzip")
+        if magic.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as stream:
+                try:
+                    return _Reader(stream, None, limits).layout()
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    raise FitsFault(f"damaged gzip file: {error}") from error
+        return _Reader(file, os.fstat(file.fileno()).st_size, limits).layout()
+
+
+class _Reader:
+    """Walks a file once, from front to back.
+
+    `size` is the file's length, or None where only reading tells (gzip): then
+    data are read through, up to the limit, rather than jumped over.
+    """
+
+    def __init__(self, stream: BinaryIO | gzip.GzipFile, size: int | None, limits: Limits) -> None:
+        self.stream = stream
+        self.size = size
+        self.limits = limits
+        self.at = 0
+
+    def layout(self) -> Layout:
+        hdus: list[Hdu] = []
+        while (hdu := self._hdu(len(hdus))) is not None:
+            hdus.append(hdu)
+            if len(hdus) > self.limits.max_hdus:
+                raise FitsFault(f"more than {self.limits.max_hdus} HDUs")
+        packed = self.size is None
+        while packed and self._read(1 << 20):  # what follows the last HDU counts towards the size, too
+            pass
+        return Layout(tuple(hdus), self.at if self.size is None else self.size, packed)
+
+    def _read(self, count: int) -> bytes:
+        data = self.stream.read(count)
+        self.at += len(data)
+        if self.size is None and self.at > self.limits.max_unpacked_bytes:
+            raise FitsFault(f"unpacks to more than {self.limits.max_unpacked_bytes} bytes")
+        return data
+
+    def _hdu(self, index: int) -> Hdu | None:
+        offset = self.at
+        header = self._header(index)
+        if header is None:
+            return None
+        facts = _Facts(header)
+        data_offset = self.at
+        data_size = facts.data_size()
+        if self.size is not None:
+            if data_offset + data_size > self.size:
+                raise FitsFault(
+                    f"HDU {index} is cut short: its data end at byte {data_offset + data_size}, the file at {self.size}"
+                )
+            self.at = data_offset + -(-data_size // BLOCK) * BLOCK
+            self.stream.seek(self.at)
+        else:
+            self._skip(index, data_size)
+        kind, bitpix, shape = facts.image()
+        name = facts.value("EXTNAME")
+        return Hdu(
+            index, kind, header, offset, data_offset, data_size, bitpix, shape, name if isinstance(name, str) else ""
+        )
+
+    def _skip(self, index: int, data_size: int) -> None:
+        if self.at + data_size > self.limits.max_unpacked_bytes:
+            raise FitsFault(f"unpacks to more than {self.limits.max_unpacked_bytes} bytes")
+        left = -(-data_size // BLOCK) * BLOCK
+        padding = left - data_size
+        while left > 0:
+            data = self._read(min(left, 1 << 20))
+            if not data:
+                break
+            left -= len(data)
+        if left > padding:
+            raise FitsFault(f"HDU {index} is cut short: {left - padding} bytes of its data are missing")
+
+    def _header(self, index: int) -> bytes | None:
+        blocks: list[bytes] = []
+        expected = b"SIMPLE  =" if index == 0 else b"XTENSION="
+        while True:
+            block = self._read(BLOCK)
+            if not blocks and not block.startswith(expected):
+                if index == 0:
+                    raise FitsFault("not FITS: it does not start with SIMPLE" if block else "empty file")
+                return None  # the end of the file, or special records after the last HDU (FITS 4.0 section 3.5)
+            if len(block) < BLOCK and b"END" not in block:
+                raise FitsFault(f"the header of HDU {index} has no END")
+            blocks.append(block)
+            for start in range(0, len(block), CARD):
+                if block[start : start + 8] == b"END     " and not block[start + 8 : start + CARD].strip():
+                    return b"".join(blocks[:-1]) + block[: start + CARD].ljust(start + CARD)
+            if len(block) < BLOCK:
+                raise FitsFault(f"the header of HDU {index} has no END")
+            if len(blocks) * BLOCK >= self.limits.max_header_bytes:
+                raise FitsFault(f"the header of HDU {index} is longer than {self.limits.max_header_bytes} bytes")
+
+
+class _Facts:
+    """The mandatory keywords of one header."""
+
+    def __init__(self, header: bytes) -> None:
+        self.cards: dict[str, bytes] = {}
+        for start in range(0, len(header), CARD):
+            card = header[start : start + CARD]
+            self.cards.setdefault(card_keyword(card), card)
+
+    def value(self, keyword: str) -> bool | int | float | str | None:
+        card = self.cards.get(keyword)
+        return None if card is None else card_value(card)
+
+    def _integer(self, keyword: str, default: int | None = None) -> int:
+        value = self.value(keyword)
+        if value is None and default is not None:
+            return default
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise FitsFault(f"{keyword} is {'absent' if value is None else repr(value)}, not an integer")
+        return value
+
+    def _shape(self, prefix: str) -> tuple[int, tuple[int, ...]]:
+        bitpix = self._integer(f"{prefix}BITPIX")
+        if bitpix not in BITPIX:
+            raise FitsFault(f"{prefix}BITPIX is {bitpix}, not one of {', '.join(map(str, BITPIX))}")
+        naxis = self._integer(f"{prefix}NAXIS")
+        if not 0 <= naxis <= 999:
+            raise FitsFault(f"{prefix}NAXIS is {naxis}, not 0 to 999")
+        shape = tuple(self._integer(f"{prefix}NAXIS{axis}") for axis in range(1, naxis + 1))
+        if any(length < 0 for length in shape):
+            raise FitsFault(f"an axis of negative length: {shape}")
+        return bitpix, shape
+
+    def data_size(self) -> int:
+        """FITS 4.0 equations 1, 2 and 4: bytes of data, without padding."""
+        bitpix, shape = self._shape("")
+        if not shape:
+            return 0
+        groups = shape[0] == 0 and self.value("GROUPS") is True
+        pcount, gcount = self._integer("PCOUNT", 0), self._integer("GCOUNT", 1)
+        if pcount < 0 or gcount < 0:
+            raise FitsFault(f"PCOUNT {pcount} or GCOUNT {gcount} is negative")
+        if "XTENSION" not in self.cards and not groups:
+            pcount, gcount = 0, 1  # they mean nothing in a primary array
+        return BITPIX[bitpix] * gcount * (pcount + math.prod(shape[1:] if groups else shape))
+
+    def image(self) -> tuple[Kind, int, tuple[int, ...]]:
+        """Return the kind, and BITPIX and axes of the image."""
+        bitpix, shape = self._shape("")
+        extension = self.value("XTENSION")
+        if isinstance(extension, str) and extension.strip() in ("BINTABLE", "A3DTABLE", "TABLE"):
+            if self.value("ZIMAGE") is True:
+                return "compressed", *self._shape("Z")
+            return "table", bitpix, shape
+        is_array = "XTENSION" not in self.cards or (isinstance(extension, str) and extension.strip() == "IMAGE")
+        return ("image" if is_array and shape and math.prod(shape) else "other"), bitpix, shape

@@ -1,0 +1,95 @@
+"""Tile-compressed images (FITS 4.0 section 10): decoding the tiles that a section touches, and the image's own header."""
+
+import math
+import re
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ..errors import FitsFault, LimitFault
+from .cards import CARD, HeaderTemplate, make_card
+from .layout import Hdu
+
+_TABLE_KEYWORDS = re.compile(
+    r"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM)\d+"
+    r"|ZIMAGE|ZCMPTYPE|ZNAME\d+|ZVAL\d+|ZTILE\d+|ZBITPIX|ZNAXIS\d*|ZMASKCMP|ZQUANTIZ|ZDITHER0|ZBLANK"
+    r"|ZSIMPLE|ZTENSION|ZEXTEND|ZBLOCKED|ZPCOUNT|ZGCOUNT|ZHECKSUM|ZDATASUM|CHECKSUM|DATASUM)$"
+)
+"""What describes the table that holds the tiles, not the image (FITS 4.0 sections 7.3 and 10.1)."""
+
+
+def image_header(hdu: Hdu) -> bytes:
+    """Return the header of the image that a table of tiles holds: an IMAGE extension's, 80-byte cards without END."""
+    table = HeaderTemplate(hdu.header)
+    cards = [make_card("XTENSION", "IMAGE"), make_card("BITPIX", hdu.bitpix), make_card("NAXIS", len(hdu.shape))]
+    cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
+    cards += [make_card("PCOUNT", 0), make_card("GCOUNT", 1)]
+    drop = {keyword for keyword in table.places if _TABLE_KEYWORDS.match(keyword)}
+    if table.value("EXTNAME") == "COMPRESSED_IMAGE":
+        drop.add("EXTNAME")  # the name that writers give the table
+    cards += table.without(drop).cards
+    blank = table.value("ZBLANK")
+    if hdu.bitpix > 0 and isinstance(blank, int) and "BLANK" not in table:
+        cards.append(make_card("BLANK", blank))
+    return b"".join(card.ljust(CARD) for card in cards)
+
+
+class TileReader:
+    """The tile-compressed images of one file; safe for use from several threads.
+
+    Parameters
+    ----------
+    path
+        The file, unpacked.
+    max_tile_pixels
+        A tile of more pixels is refused: decoding it would need that much memory whatever the section.
+    """
+
+    def __init__(self, path: Path, max_tile_pixels: int) -> None:
+        self._lock = threading.Lock()
+        self._max_tile_pixels = max_tile_pixels
+        self._hdus: Any = fits.open(path, mode="readonly", memmap=True, do_not_scale_image_data=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._hdus.close()
+
+    def read(self, hdu: Hdu, section: tuple[slice, ...]) -> NDArray[Any]:
+        """Return the stored (unscaled) pixels of a section.
+
+        Parameters
+        ----------
+        section
+            One slice per axis in numpy's order (the last is NAXIS1).
+
+        Returns
+        -------
+        ndarray
+            Of the section's shape and the image's BITPIX, big-endian.
+
+        Raises
+        ------
+        LimitFault
+            Raised if the tiles are larger than allowed.
+        FitsFault
+            Raised if the tiles cannot be decoded.
+        """
+        header = HeaderTemplate(hdu.header)
+        tile = [header.value(f"ZTILE{axis}") for axis in range(1, len(hdu.shape) + 1)]
+        lengths = [
+            length if isinstance(length, int) else (hdu.shape[0] if axis == 0 else 1) for axis, length in enumerate(tile)
+        ]
+        if math.prod(lengths) > self._max_tile_pixels or min(lengths) < 1:
+            raise LimitFault(f"its tiles have {math.prod(lengths)} pixels; at most {self._max_tile_pixels} are decoded")
+        try:
+            with self._lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pixels = self._hdus[hdu.index].section[section]
+        except Exception as error:  # codecs raise what they like on damaged tiles
+            raise FitsFault(f"HDU {hdu.index}: its tiles cannot be decoded: {error}") from error
+        return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">"))

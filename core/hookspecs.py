@@ -1,0 +1,99 @@
+"""The plugin contract, version 1: what a dataset plugin implements.
+
+A plugin is a class, named by an entry point of the group
+``imageserv.dataset``. The loader makes one instance of it per configured
+dataset, ``cls(name, options)``, and registers it with the plugin manager of
+its repository. Mark each method with `hookimpl`::
+
+    from imageserv.core.hookspecs import hookimpl
+
+    class Toy:
+        def __init__(self, name: str, options: Mapping[str, object]) -> None: ...
+
+        @hookimpl
+        def imageserv_dataset(self) -> Dataset: ...
+
+``imageserv_dataset``, ``imageserv_science_id``, ``imageserv_recognise`` and
+``imageserv_cutout`` are required of a dataset; the others are not. A plugin
+of the group ``imageserv.extension`` may implement ``imageserv_authorise``
+and may wrap any hook (``hookimpl(wrapper=True)``).
+
+Hooks may gain arguments and the contract may gain hooks; neither loses any
+while `CONTRACT` stays the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from .dataset import DataId, Dataset
+from .demo import Demo
+from .record import Found
+
+if TYPE_CHECKING:  # only for annotations: these modules are far heavier than the contract
+    from .fits.engine import Cutout, CutoutRequest
+    from .fits.opened import OpenImage
+    from .examine import CandidateFile
+
+CONTRACT = 1
+"""The version of the contract."""
+
+hookspec = pluggy.HookspecMarker("imageserv")
+hookimpl = pluggy.HookimplMarker("imageserv")
+
+
+@hookspec(firstresult=True)
+def imageserv_dataset() -> Dataset:  # type: ignore[empty-body]
+    """Say what the dataset is. Asked once, at the start."""
+
+
+@hookspec(firstresult=True)
+def imageserv_science_id(data_id: DataId) -> int:  # type: ignore[empty-body]
+    """Encode a data id, with checked keys, as a non-negative int64.
+
+    Raise `UsageFault`, naming the key, for a data id that no image can have.
+    """
+
+
+@hookspec(firstresult=True)
+def imageserv_data_id(science_id: int) -> DataId | None:
+    """Decode a science id: the inverse of ``imageserv_science_id``.
+
+    Raise `UsageFault` with ``parameter="sid"`` for an integer that encodes
+    none. Return None, or leave the hook out, if only the registry knows.
+    """
+
+
+@hookspec(firstresult=True)
+def imageserv_recognise(file: "CandidateFile") -> Sequence[Found] | None:
+    """Read the images that a file holds for this dataset.
+
+    Return None if the file is not of this dataset (judge by `file.path`
+    first: reading `file.hdus` opens the file). Raise `FitsFault` if it should
+    be, but cannot be served; ingest reports the reason.
+    """
+
+
+@hookspec(firstresult=True)
+def imageserv_cutout(image: "OpenImage", request: "CutoutRequest") -> "Cutout":  # type: ignore[empty-body]
+    """Cut one image with one stencil.
+
+    Return cards and buffers, not finished bytes; `imageserv.core.fits.engine.cut`
+    does it for planes that are HDUs of one file. Raise `NoOverlapFault` if the
+    stencil has no pixel of the image.
+    """
+
+
+@hookspec
+def imageserv_authorise(repository: str, dataset: str, headers: Mapping[str, str]) -> None:
+    """Raise `AuthenticationFault` or `AuthorizationFault` to refuse a client.
+
+    Asked by every route before anything is read. `headers` are the request's,
+    with lower-case names; empty on the command line.
+    """
+
+
+@hookspec(firstresult=True)
+def imageserv_demo() -> Demo | None:
+    """Give the frames that ``imageserv demo`` makes for this dataset."""

@@ -1,0 +1,118 @@
+"""The image record: one row of the registry, and what ingest learns of a file."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import DataId
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One plane of an image: its name (image, mask, variance) and the index of its HDU, counted from 0."""
+
+    name: str
+    hdu: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the headers say of when and how an image was taken: ObsCore 1.1 columns, None where unknown.
+
+    Attributes
+    ----------
+    t_min, t_max
+        Start and end of the observation, MJD UTC (d).
+    t_exptime
+        Exposure time (s).
+    em_min, em_max
+        Vacuum wavelengths (m); ingest takes them from the filter when a plugin leaves them out.
+    """
+
+    t_min: float | None = None
+    t_max: float | None = None
+    t_exptime: float | None = None
+    em_min: float | None = None
+    em_max: float | None = None
+    facility: str | None = None
+    instrument: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One image that a plugin recognises in a file.
+
+    Attributes
+    ----------
+    planes
+        The science plane first; the others are cut alike.
+    warnings
+        What ingest should report though it takes the image.
+    """
+
+    data_id: DataId
+    planes: tuple[Plane, ...]
+    observation: Observation = field(default_factory=Observation)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """An image's outline on the sky.
+
+    Attributes
+    ----------
+    vertices : ndarray, shape (n, 3), float64
+        Unit vectors (ICRS) of a spherical polygon's corners, joined by great
+        circles, counter-clockwise as seen from the origin (north up, east left).
+    center : ndarray, shape (3,), float64
+        Unit vector of the image's middle.
+    exact
+        False if the outline is no simple polygon (an all-sky map, corners
+        beyond the projection): then `vertices` surround a cap that covers the
+        image, and whether a point is in it takes the WCS.
+    """
+
+    vertices: NDArray[np.float64]
+    center: NDArray[np.float64]
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """Which file, and how it looked at ingest: a path below the root, bytes, modification time (ns)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image of a repository.
+
+    Attributes
+    ----------
+    band
+        The value of the dataset's band key, if it has one.
+    footprint
+        None for an image without a usable celestial WCS: it is served by id alone.
+    shape
+        Of the science plane, in pixels along x and y (the celestial axes in
+        the order of the file's axes); of the first two axes without a WCS.
+    pixel_scale
+        arcsec, None without a WCS.
+    """
+
+    dataset: str
+    science_id: int
+    data_id: DataId
+    band: str | None
+    file: FileStamp
+    planes: tuple[Plane, ...]
+    shape: tuple[int, int]
+    footprint: Footprint | None
+    pixel_scale: float | None
+    observation: Observation

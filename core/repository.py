@@ -1,0 +1,440 @@
+"""A repository: what a ``<db id>`` names, from a question to an image."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from .config import Config, RepositoryConfig
+from .dataset import DataId
+from .errors import FitsFault, NotFoundFault, UnavailableFault, UsageFault
+from .examine import examine
+from .fits.cards import make_card
+from .fits.engine import CutoutRequest, Detail, write
+from .fits.files import FileStore, UnpackedCache
+from .fits.layout import Layout
+from .fits.opened import OpenImage, OpenImages
+from .ingest import Progress, Summary, ingest, recipe
+from .manager import DatasetPlugin, Plugins
+from .record import FileStamp, ImageRecord
+from .registry import Registry
+from .registry.sqlite import open_registry
+from .sky.stencil import PixelBox, Stencil
+
+
+@dataclass(frozen=True, slots=True)
+class ByPosition:
+    """The image closest to a place: ICRS degrees, and the band if the dataset has bands."""
+
+    ra: float
+    dec: float
+    band: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ByDataId:
+    """The image of a data id, complete and checked."""
+
+    data_id: DataId
+
+
+@dataclass(frozen=True, slots=True)
+class ByScienceId:
+    """The image of a science id."""
+
+    science_id: int
+
+
+Selector = ByPosition | ByDataId | ByScienceId
+"""How a request names one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The image that a request means.
+
+    Attributes
+    ----------
+    candidates
+        How many images contained the point; 1 for an image named by an id.
+    """
+
+    record: ImageRecord
+    candidates: int
+    publisher_did: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when the stored file does."""
+        file = self.record.file
+        return f"{self.publisher_did} {file.path} {file.size} {file.mtime_ns}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was asked and what was delivered.
+
+    Attributes
+    ----------
+    parent
+        Publisher DID of the image that was cut.
+    requested, delivered
+        Boxes in the parent's pixels.
+    """
+
+    parent: str
+    requested: PixelBox
+    delivered: PixelBox
+    candidates: int
+
+    @property
+    def clipped(self) -> bool:
+        """Whether the image has less than was asked for."""
+        return self.delivered != self.requested
+
+    @property
+    def coverage(self) -> float:
+        """The fraction of the requested pixels that the image has."""
+        return self.delivered.area / self.requested.area
+
+    def cards(self) -> list[bytes]:
+        """Return the report as cards for the primary header."""
+        return [
+            make_card("CUTID", self.parent),
+            make_card("CUTREQ", self.requested.section(), "requested pixels of the parent image"),
+            make_card("CUTBOX", self.delivered.section(), "pixels of the parent image in this cutout"),
+            make_card("CUTCLIP", self.clipped, "was the request clipped to the image?"),
+            make_card("CUTCOVER", round(self.coverage, 6), "fraction of the request that is covered"),
+            make_card("CUTCAND", self.candidates, "number of images that contain the position"),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class CutoutAnswer:
+    """A cutout as a FITS file, and its report."""
+
+    content: memoryview
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A whole image as a file on disk: unpacked, whatever the repository holds.
+
+    Attributes
+    ----------
+    name
+        Its file name, without ``.gz``.
+    mtime
+        Of the file in the repository, seconds.
+    """
+
+    path: Path
+    size: int
+    mtime: float
+    name: str
+
+
+class Repository:
+    """One repository.
+
+    Parameters
+    ----------
+    config
+        The repository's part of the configuration.
+    service
+        The whole of it.
+    writable
+        Whether to open the registry for ingest.
+
+    Raises
+    ------
+    PluginFault
+        Raised if a plugin cannot be loaded.
+    ConfigurationFault
+        Raised if the registry's file is none.
+    UnavailableFault
+        Raised if there is no registry yet.
+    """
+
+    def __init__(self, config: RepositoryConfig, service: Config, *, writable: bool = False) -> None:
+        self.name = config.name
+        self.default = config.default
+        self._config = config
+        self._authority = service.authority
+        self._limits = service.limits
+        self._plugins = Plugins(config, service.extensions)
+        self.datasets: Mapping[str, DatasetPlugin] = self._plugins.datasets
+        cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
+        self._files = FileStore(config.root, cache)
+        self._registry: Registry = open_registry(config.registry, writable=writable)
+        self._open = OpenImages()
+
+    def close(self) -> None:
+        """Close the registry and let go of open images."""
+        self._open.clear()
+        self._registry.close()
+
+    def dataset(self, name: str) -> DatasetPlugin:
+        """Return a dataset by its configured name, compared without case.
+
+        Raises
+        ------
+        NotFoundFault
+            Raised if the repository has no such dataset.
+        """
+        for plugin in self.datasets.values():
+            if plugin.name.lower() == name.lower():
+                return plugin
+        raise NotFoundFault(
+            f"{self.name} has no dataset {name!r}; it has {', '.join(self.datasets)}", parameter="ds"
+        )
+
+    def authorise(self, dataset: str, headers: Mapping[str, str]) -> None:
+        """Ask the plugins whether a client may have images of a dataset; raises what they raise."""
+        self._plugins.authorise(self.name, dataset, headers)
+
+    def publisher_did(self, record: ImageRecord) -> str:
+        """Return an image's IVOA identifier (design: ``ivo://<authority>/<db id>?<dataset>/<data id values>``)."""
+        values = "/".join(quote(str(value), safe=",") for value in record.data_id.values())
+        return f"ivo://{self._authority}/{self.name}?{record.dataset}/{values}"
+
+    def decode(self, plugin: DatasetPlugin, science_id: int) -> DataId:
+        """Return the data id of a science id: by the plugin's arithmetic, else as the registry knows it.
+
+        Raises
+        ------
+        UsageFault
+            Raised if the integer encodes no data id.
+        NotFoundFault
+            Raised if only the registry could tell, and does not know it.
+        """
+        data_id = plugin.data_id(science_id)
+        if data_id is None:
+            record = self._registry.by_science_id(plugin.name, science_id)
+            if record is None:
+                raise NotFoundFault(f"{plugin.name} has no image with the science id {science_id}", parameter="sid")
+            data_id = record.data_id
+        return data_id
+
+    def select(self, plugin: DatasetPlugin, selector: Selector) -> Selection:
+        """Return the one image that a selector means.
+
+        By position: of the images whose footprint contains the point, that
+        whose centre is nearest; of two at the same distance that of the lower science id.
+
+        Raises
+        ------
+        UsageFault
+            Raised if an id is not valid.
+        NotFoundFault
+            Raised if there is no such image; for a position, the message says how far the nearest one is.
+        """
+        match selector:
+            case ByPosition(ra, dec, band):
+                return self._closest(plugin, ra, dec, band)
+            case ByScienceId(science_id):
+                plugin.data_id(science_id)  # refuses an integer that encodes nothing
+                record = self._registry.by_science_id(plugin.name, science_id)
+                what = f"the science id {science_id}"
+            case ByDataId(data_id):
+                data_id = plugin.declaration.check_data_id(data_id)
+                record = self._registry.by_science_id(plugin.name, plugin.science_id(data_id))
+                if record is not None and dict(record.data_id) != dict(data_id):
+                    record = None  # two data ids with one hashed science id
+                what = "the data id " + ", ".join(f"{key}={value}" for key, value in data_id.items())
+        if record is None:
+            raise NotFoundFault(f"{self.name} has no {plugin.name} image with {what}")
+        return Selection(record, 1, self.publisher_did(record))
+
+    def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None) -> Selection:
+        records = [
+            record
+            for record in self._registry.containing(plugin.name, band, ra, dec)
+            if record.footprint is None or record.footprint.exact or self._reaches(record, ra, dec)
+        ]
+        if records:
+            return Selection(records[0], len(records), self.publisher_did(records[0]))
+        which = plugin.name if band is None else f"{plugin.name} {band}"
+        nearest = self._registry.nearest(plugin.name, band, ra, dec)
+        if nearest is None:
+            raise NotFoundFault(f"{self.name} has no {which} image with a position on the sky")
+        record, distance = nearest
+        raise NotFoundFault(
+            f"no {which} image of {self.name} contains ra {ra:g}, dec {dec:g}; the centre of the nearest one,"
+            f" {self.publisher_did(record)}, is {distance:.4g} deg away"
+        )
+
+    def _reaches(self, record: ImageRecord, ra: float, dec: float) -> bool:
+        """Tell by the WCS whether an image has a point, for a footprint that is only a cover."""
+        pixel = self.open(record).wcs.to_pixel(ra, dec)
+        return pixel is not None and all(
+            -0.5 <= at < length - 0.5 for at, length in zip(pixel, record.shape, strict=True)
+        )
+
+    def open(self, record: ImageRecord) -> OpenImage:
+        """Return an image opened for cutting.
+
+        A file that changed since it was ingested is examined anew: it is never cut by an old layout.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if the file is gone, or no longer holds this image.
+        """
+        stamp = self._stamp(record.file.path)
+        return self._open.get(
+            (record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp)
+        )
+
+    def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
+        blob = self._registry.layout(record.dataset, record.file.path)
+        if stamp == record.file and blob is not None:
+            layout = Layout.from_bytes(blob)
+        else:
+            record, layout = self._examined_again(record)
+        return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
+
+    def _examined_again(self, record: ImageRecord) -> tuple[ImageRecord, Layout]:
+        gone = f"{record.file.path} has changed since it was ingested, and no longer holds this image"
+        try:
+            examined = examine(self.datasets[record.dataset], self._files, record.file.path, self._limits)
+        except FitsFault as fault:
+            raise UnavailableFault(f"{gone}: {fault.message}") from fault
+        if examined is not None:
+            for image in examined.images:
+                if image.science_id == record.science_id:
+                    return image, examined.layout
+        raise UnavailableFault(gone)
+
+    def _stamp(self, path: str) -> FileStamp:
+        try:
+            return self._files.stamp(path)
+        except (OSError, FitsFault) as error:
+            reason = error.message if isinstance(error, FitsFault) else error.strerror
+            raise UnavailableFault(f"the image's file {path} cannot be read: {reason}") from error
+
+    def cutout(self, selection: Selection, stencil: Stencil, detail: Detail) -> CutoutAnswer:
+        """Cut an image and write the answer.
+
+        Raises
+        ------
+        NoOverlapFault
+            Raised if the stencil has no pixel of the image.
+        LimitFault
+            Raised if there are too many.
+        UnsupportedFault
+            Raised if this image cannot be cut.
+        UnavailableFault
+            Raised if its file cannot be read.
+        """
+        record = selection.record
+        image = self.open(record)
+        cutout = self.datasets[record.dataset].cutout(image, CutoutRequest(stencil, detail))
+        report = Report(selection.publisher_did, cutout.requested, cutout.delivered, selection.candidates)
+        return CutoutAnswer(write(cutout, report.cards()), report)
+
+    def whole(self, selection: Selection) -> StoredFile:
+        """Return the stored file of an image, unpacked.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if it cannot be read.
+        """
+        stamp = self._stamp(selection.record.file.path)
+        packed = self._is_gzip(stamp.path)
+        path = self._files.plain(stamp, packed=packed)
+        name = os.path.basename(stamp.path)
+        if packed:
+            name = name.removesuffix(".gz").removesuffix(".GZ")
+        return StoredFile(path, path.stat().st_size, stamp.mtime_ns / 1e9, name)
+
+    def _is_gzip(self, path: str) -> bool:
+        with open(self._files.resolve(path), "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+
+    def check(self) -> None:
+        """Look whether the repository can be read: its root, its registry, and one of its files.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if it cannot; the message says what is wrong.
+        """
+        if not os.access(self._config.root, os.R_OK | os.X_OK):
+            raise UnavailableFault(f"{self.name}: its files cannot be read")
+        sample = self._registry.any_file()
+        if sample is not None:
+            self._stamp(sample.path)
+
+    def ingest(self, dataset: str | None, progress: Progress) -> list[Summary]:
+        """Bring the registry up to date with the files, for all datasets or one.
+
+        Raises
+        ------
+        NotFoundFault
+            Raised if there is no such dataset.
+        ConfigurationFault
+            Raised if the root is no folder, or another ingest of this repository runs.
+        """
+        plugins = list(self.datasets.values()) if dataset is None else [self.dataset(dataset)]
+        return ingest(
+            self._files,
+            self._registry,
+            plugins,
+            recipes={
+                plugin.name: recipe(plugin, self._config.datasets[plugin.name].options, self._limits)
+                for plugin in plugins
+            },
+            limits=self._limits,
+            lock=self._config.registry.with_suffix(".lock"),
+            progress=progress,
+        )
+
+
+class Service:
+    """All repositories of a configuration.
+
+    Parameters
+    ----------
+    config
+        As `imageserv.core.config.load` gives it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.repositories: Mapping[str, Repository] = {
+            name: Repository(repository, config) for name, repository in config.repositories.items()
+        }
+
+    def repository(self, name: str) -> Repository:
+        """Return a repository by its db id.
+
+        Raises
+        ------
+        NotFoundFault
+            Raised if there is none of that name.
+        """
+        try:
+            return self.repositories[name]
+        except KeyError:
+            raise NotFoundFault(
+                f"no repository {name!r}; there are {', '.join(self.repositories)}", parameter="db"
+            ) from None
+
+    @property
+    def default(self) -> Repository:
+        """The repository that the configuration marks as default."""
+        return next(repository for repository in self.repositories.values() if repository.default)
+
+    def close(self) -> None:
+        """Close all repositories."""
+        for repository in self.repositories.values():
+            repository.close()
+
+
+def open_service(config: Config) -> Service:
+    """Open all repositories of a configuration; raises what `Repository` raises."""
+    return Service(config)

@@ -1,0 +1,1 @@
+"""Places on the sky: stencils, footprints, and the way from sky to pixels."""

@@ -1,0 +1,282 @@
+"""Footprints: the outline of an image on the sky, and whether a point is inside.
+
+Everything is reckoned with unit vectors, which know neither a wrap of right
+ascension nor poles. A great circle is a straight line in the plane tangent to
+the sphere at the footprint's centre (gnomonic projection), so that plane is
+where outlines are drawn and points are tested.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from imageserv.core.record import Footprint
+
+Vectors = NDArray[np.float64]
+"""Unit vectors (ICRS), shape (..., 3): x towards RA 0 Dec 0, y towards RA 90 Dec 0, z towards the north pole."""
+
+ToSky = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""From pixels x, y, counted from 0, to ICRS ra, dec in degrees; NaN where a pixel is not on the sky."""
+
+tolerance = 0.1
+"""How far an outline may stray from the image's true edge (pixels)."""
+
+most_pieces = 64
+"""Into how many great-circle arcs a side is divided at most."""
+
+widest = np.radians(80.0)
+"""The greatest distance of a corner from the centre that a polygon may have; beyond, a cap covers the image."""
+
+
+def degrees_to_vectors(ra: ArrayLike, dec: ArrayLike) -> Vectors:
+    """Return unit vectors, shape (..., 3), of ICRS degrees, shape (...)."""
+    lon, lat = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def vectors_to_degrees(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ra (0 to 360) and dec, ICRS degrees of shape (...), of vectors of shape (..., 3)."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    ra = np.degrees(np.arctan2(y, x)) % 360.0
+    # The remainder of a tiny negative angle rounds to 360 itself.
+    return np.where(ra == 360.0, 0.0, ra), np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def separation(first: Vectors, second: Vectors) -> NDArray[np.float64]:
+    """Return the angle between unit vectors (rad), accurate from 0 to pi.
+
+    The arc cosine loses half the digits of small angles and of those near pi;
+    twice the arc tangent of half the chord over half the chord to the
+    antipode loses none.
+    """
+    chord, remainder = np.linalg.norm(first - second, axis=-1), np.linalg.norm(first + second, axis=-1)
+    angle: NDArray[np.float64] = 2.0 * np.arctan2(chord, remainder)
+    return angle
+
+
+def cap(footprint: Footprint) -> tuple[Vectors, float]:
+    """Return the centre, shape (3,), and radius (rad) of a cap that covers the footprint."""
+    return footprint.center, float(np.max(separation(footprint.vertices, footprint.center)))
+
+
+def bounds(footprint: Footprint) -> tuple[Vectors, Vectors]:
+    """Return the lowest and highest x, y, z, each of shape (3,), of a box that holds the footprint.
+
+    A point of a polygon is a sum of its vertices with weights that add up to
+    1, stretched to length 1. That sum has at least the length cos(r) when
+    every vertex is within r < 90 deg of the centre, so no coordinate goes
+    beyond those of the vertices by more than the factor 1 / cos(r).
+    """
+    center, radius = cap(footprint)
+    polar = np.arccos(np.clip(center, -1.0, 1.0))
+    low, high = np.cos(np.minimum(polar + radius, np.pi)), np.cos(np.maximum(polar - radius, 0.0))
+    if footprint.exact:
+        corners = np.vstack([footprint.vertices, center])
+        least, most = corners.min(axis=0), corners.max(axis=0)
+        stretch = 1.0 / np.cos(radius)
+        low = np.maximum(low, np.where(least < 0, least * stretch, least))
+        high = np.minimum(high, np.where(most > 0, most * stretch, most))
+    rounding = 1e-15
+    return np.clip(low - rounding, -1.0, 1.0), np.clip(high + rounding, -1.0, 1.0)
+
+
+def contains(footprint: Footprint, vectors: Vectors) -> NDArray[np.bool_]:
+    """Tell which points lie in a footprint.
+
+    Parameters
+    ----------
+    footprint
+        A simple polygon, convex or not, of vertices less than 90 deg from its
+        centre; if it is not exact, its cap is tested, so that True means no
+        more than "perhaps".
+    vectors
+        Unit vectors, shape (..., 3).
+
+    Returns
+    -------
+    ndarray of bool, shape (...)
+        Of a point on an edge, to rounding, either answer may be given.
+    """
+    inside: NDArray[np.bool_]
+    if footprint.exact:
+        frame = _tangent_frame(footprint.center)
+        # What lies behind the tangent plane's horizon has no place in it: the centre stands in.
+        ahead = vectors @ frame[2] > 1e-6
+        points = _gnomonic(frame, np.where(ahead[..., None], vectors, footprint.center))
+        inside = ahead & _inside(_gnomonic(frame, footprint.vertices), points)
+    else:
+        center, radius = cap(footprint)
+        inside = separation(vectors, center) <= radius
+    return inside
+
+
+def footprint_of(to_sky: ToSky, width: int, height: int) -> Footprint:
+    """Outline an image on the sky, along the outer edges of its pixels.
+
+    Where the four sides are great circles, as in a plain tangential image,
+    the outline has four vertices; where they bend, a side gains vertices until
+    the outline follows the true edge within `tolerance`. If it cannot, or part
+    of the image is off the sky, or the image is very wide, the footprint is a
+    cap around the valid pixels, and not exact.
+
+    Parameters
+    ----------
+    to_sky
+        From pixels to the sky; called with one-dimensional arrays.
+    width, height
+        Number of pixels along x and y.
+
+    Raises
+    ------
+    ValueError
+        Raised if the image has no pixels, or none of them is on the sky.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"an image of {width} x {height} pixels has no outline")
+    return _polygon(to_sky, width, height) or _covering_cap(to_sky, width, height)
+
+
+def _sky(to_sky: ToSky, x: NDArray[np.float64], y: NDArray[np.float64]) -> Vectors:
+    """Return unit vectors, shape (..., 3), of pixels; NaN off the sky."""
+    ra, dec = to_sky(x.ravel(), y.ravel())
+    valid = np.isfinite(ra) & np.isfinite(dec)
+    return degrees_to_vectors(np.where(valid, ra, np.nan), np.where(valid, dec, np.nan)).reshape(*x.shape, 3)
+
+
+def _tangent_frame(center: Vectors) -> Vectors:
+    """Return the unit vectors east, north, and `center` itself, as rows of shape (3, 3)."""
+    x, y, _ = center
+    around = np.hypot(x, y)
+    east = np.array([-y, x, 0.0]) / around if around > 0 else np.array([0.0, 1.0, 0.0])
+    return np.stack([east, np.cross(center, east), center])
+
+
+def _gnomonic(frame: Vectors, vectors: Vectors) -> NDArray[np.float64]:
+    """Project unit vectors, less than 90 deg from the frame's centre, to (east, north) in its tangent plane."""
+    plane: NDArray[np.float64] = (vectors @ frame[:2].T) / (vectors @ frame[2])[..., None]
+    return plane
+
+
+def _cross(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cross product of plane vectors, shape (..., 2)."""
+    product: NDArray[np.float64] = first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+    return product
+
+
+def _inside(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which points, shape (..., 2), lie in a plane polygon: a ray from them crosses an odd number of edges."""
+    points = points[..., None, :]
+    ends = np.roll(corners, -1, axis=0)
+    upwards = corners[:, 1] < ends[:, 1]
+    straddles = (corners[:, 1] <= points[..., 1]) != (ends[:, 1] <= points[..., 1])
+    left = _cross(ends - corners, points - corners) > 0
+    odd: NDArray[np.bool_] = np.count_nonzero(straddles & (left == upwards), axis=-1) % 2 == 1
+    return odd
+
+
+def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
+    """Return the exact outline, or None where there is none."""
+    # Twice as many samples as pieces: the shortest piece still has one between its ends.
+    along = np.linspace(0.0, 1.0, 2 * most_pieces + 1)
+    corner_x, corner_y = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0])
+    inward_x, inward_y = np.array([0.0, -1.0, 0.0, 1.0]), np.array([1.0, 0.0, -1.0, 0.0])
+    edge_x = (corner_x[:, None] + along * (np.roll(corner_x, -1) - corner_x)[:, None]) * width - 0.5
+    edge_y = (corner_y[:, None] + along * (np.roll(corner_y, -1) - corner_y)[:, None]) * height - 0.5
+    # A few places well inside reveal a map that is torn or folded within a smooth outline.
+    eighths = np.arange(1, 8) / 8
+    inner_x, inner_y = np.meshgrid(eighths * width - 0.5, eighths * height - 0.5)
+    places_x = [edge_x, edge_x + inward_x[:, None], inner_x]
+    places_y = [edge_y, edge_y + inward_y[:, None], inner_y]
+    sky = _sky(to_sky, np.concatenate([p.ravel() for p in places_x]), np.concatenate([p.ravel() for p in places_y]))
+    center = sky[2 * edge_x.size + inner_x.size // 2]
+    if not np.isfinite(sky).all() or (separation(sky, center) > widest).any():
+        return None
+    frame = _tangent_frame(center)
+    plane = _gnomonic(frame, sky)
+    edge, within, inner = np.split(plane, [edge_x.size, 2 * edge_x.size])
+    shape = (4, along.size, 2)
+    corners: list[int] = []
+    for side, (points, inset) in enumerate(zip(edge.reshape(shape), within.reshape(shape), strict=True)):
+        breaks = _follow(points, inset - points, 0, along.size - 1)
+        if breaks is None:
+            return None
+        corners += [side * along.size + index for index in breaks]
+    outline = _without_repeats(edge[corners], np.array(corners))
+    if len(outline) < 3 or not _is_simple(edge[outline]) or not _inside(edge[outline], inner).all():
+        return None
+    # East is left in the sky: what turns clockwise in the (east, north) plane is seen turning the other way.
+    if np.sum(_cross(edge[outline], np.roll(edge[outline], -1, axis=0))) > 0:
+        outline = outline[::-1]
+    return Footprint(sky[outline], center)
+
+
+def _follow(points: NDArray[np.float64], inward: NDArray[np.float64], first: int, last: int) -> list[int] | None:
+    """Return where to break a side, its last point excluded, so that straight pieces follow it; None if none do.
+
+    Parameters
+    ----------
+    points
+        Samples of the side, shape (n, 2), in the tangent plane.
+    inward
+        From each sample to the place one pixel further in, shape (n, 2).
+    first, last
+        The part of the side to follow.
+    """
+    start, chord = points[first], points[last] - points[first]
+    samples = points[first + 1 : last]
+    length = chord @ chord
+    ahead = np.clip((samples - start) @ chord / length, 0.0, 1.0) if length > 0 else np.zeros(len(samples))
+    astray = samples - start - ahead[:, None] * chord
+    distance, pixel = np.linalg.norm(astray, axis=1), inward[first + 1 : last]
+    # How much of a pixel's step inwards leads the way that the piece strays; rounding has no direction.
+    step = np.abs(np.sum(astray * pixel, axis=1)) / np.where(distance > 0, distance, 1.0)
+    step = np.maximum(step, 1e-3 * np.linalg.norm(pixel, axis=1))
+    if (distance <= tolerance * step).all():
+        return [first]
+    if last - first == 2:
+        return None
+    middle = (first + last) // 2
+    near, far = _follow(points, inward, first, middle), _follow(points, inward, middle, last)
+    return None if near is None or far is None else near + far
+
+
+def _without_repeats(points: NDArray[np.float64], indexes: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Drop corners that coincide with the one before: a side of the image may be one point of the sky, a pole."""
+    steps = np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1)
+    different: NDArray[np.int_] = indexes[steps > 1e-9 * steps.max()]
+    return different
+
+
+def _is_simple(corners: NDArray[np.float64]) -> bool:
+    """Tell whether no two edges of a plane polygon cross."""
+    a, b = corners[:, None], np.roll(corners, -1, axis=0)[:, None]
+    c, d = a.swapaxes(0, 1), b.swapaxes(0, 1)
+    parts = (_cross(b - a, c - a) * _cross(b - a, d - a) < 0) & (_cross(d - c, a - c) * _cross(d - c, b - c) < 0)
+    return not parts.any()
+
+
+def _covering_cap(to_sky: ToSky, width: int, height: int) -> Footprint:
+    """Surround the valid pixels of an image."""
+    fineness = 128
+    x = np.linspace(-0.5, width - 0.5, min(2 * width, fineness) + 1)
+    y = np.linspace(-0.5, height - 0.5, min(2 * height, fineness) + 1)
+    sky = _sky(to_sky, *np.meshgrid(x, y))
+    valid = np.isfinite(sky[..., 0])
+    if not valid.any():
+        raise ValueError("no pixel of the image is on the sky")
+    off_middle = np.hypot(*np.meshgrid(x - (width - 1) / 2, y - (height - 1) / 2))
+    center = sky[np.unravel_index(np.argmin(np.where(valid, off_middle, np.inf)), valid.shape)]
+    steps = np.concatenate([separation(sky[1:], sky[:-1]).ravel(), separation(sky[:, 1:], sky[:, :-1]).ravel()])
+    # Between the last valid sample and the limb of a projection there may be somewhat more than one step.
+    margin = 4 * np.nanmax(steps) if np.isfinite(steps).any() else np.pi
+    radius = min(float(np.nanmax(separation(sky, center)) + margin), np.pi)
+    corners = 32
+    if radius < widest:
+        # A polygon around the cap, not within it.
+        radius = float(np.arctan(np.tan(radius) / np.cos(np.pi / corners)))
+    east, north, _ = _tangent_frame(center)
+    angle = np.arange(corners)[:, None] * (2 * np.pi / corners)
+    # From north by east: counter-clockwise, as position angles go.
+    rim = np.cos(radius) * center + np.sin(radius) * (np.cos(angle) * north + np.sin(angle) * east)
+    return Footprint(rim, center, exact=False)

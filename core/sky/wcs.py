@@ -1,0 +1,219 @@
+"""The celestial WCS of one image: ICRS degrees to pixels and back, every distortion included."""
+
+import logging
+import math
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import (
+    FK4,
+    FK5,
+    ICRS,
+    BaseCoordinateFrame,
+    BarycentricMeanEcliptic,
+    BarycentricTrueEcliptic,
+    FK4NoETerms,
+    Galactic,
+    GeocentricTrueEcliptic,
+    Supergalactic,
+    UnitSphericalRepresentation,
+)
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.typing import NDArray
+
+from ..errors import UnsupportedFault
+from .footprint import degrees_to_vectors, separation, vectors_to_degrees
+
+# astropy logs a line for every header with SIP terms; it says nothing that an operator can act on.
+logging.getLogger("astropy").setLevel(logging.WARNING)
+
+Array = NDArray[np.float64]
+
+_KNOWN_FRAMES = (
+    ICRS,
+    FK5,
+    FK4,
+    FK4NoETerms,
+    Galactic,
+    Supergalactic,
+    BarycentricMeanEcliptic,
+    BarycentricTrueEcliptic,
+    GeocentricTrueEcliptic,
+)
+"""Frames that have a fixed relation to ICRS. (wcslib also knows those of the Earth and of the planets.)"""
+
+_LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
+"""Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
+
+_CTYPE = re.compile(r"CTYPE[1-9]\d*$")
+_CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
+"""Celestial axes (FITS 4.0 section 8.3)."""
+
+_ROUND_TRIP_PIXELS = 1e-3
+"""How closely a pixel must lead back to the place it was computed from."""
+
+
+class SkyWcs:
+    """The celestial axes of an image's primary WCS.
+
+    Pixels are counted from 0 at the centre of the first one; x runs along the
+    first of the two celestial axes in the file's order, whichever of
+    longitude and latitude it is.
+
+    Parameters
+    ----------
+    header
+        Of the image, as astropy has it.
+
+    Attributes
+    ----------
+    axes
+        The two FITS axes (counted from 0) that x and y run along.
+
+    Raises
+    ------
+    UnsupportedFault
+        Raised if the header has no celestial WCS that can be used; the message says why.
+    """
+
+    def __init__(self, header: fits.Header) -> None:
+        for keyword in header:
+            if keyword.startswith(_LOOKUP_KEYWORDS) and str(header[keyword]).strip().upper() not in ("", "SIP", "NONE"):
+                raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {header[keyword]}, which is not read")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                wcs = _wcs(header)
+                if not wcs.has_celestial:
+                    raise UnsupportedFault("it has no celestial WCS")
+                lng, lat = int(wcs.wcs.lng), int(wcs.wcs.lat)
+                self.axes: tuple[int, int] = (min(lng, lat), max(lng, lat))
+                if wcs.naxis > 2:
+                    wcs = wcs.sub([self.axes[0] + 1, self.axes[1] + 1])
+                frame = wcs_to_celestial_frame(wcs)
+                # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
+                wcs.wcs_pix2world([[0.0, 0.0]], 0)
+        except UnsupportedFault:
+            raise
+        except Exception as error:  # wcslib and astropy raise nearly everything for a bad header, MemoryError included
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise UnsupportedFault(f"its WCS cannot be used: {text[:200]}") from error
+        if not isinstance(frame, _KNOWN_FRAMES):
+            raise UnsupportedFault(f"its WCS is in the frame {frame.name}, which has no fixed relation to ICRS")
+        self._wcs: Any = wcs
+        self._swapped = lng > lat
+        self._frame: BaseCoordinateFrame = frame
+        self._rotation = _rotation_from_icrs(frame)
+
+    def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Convert pixels to ICRS degrees.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            Pixels, counted from 0.
+
+        Returns
+        -------
+        ra, dec : ndarray, shape (n,)
+            NaN where a pixel is off the sky.
+        """
+        with np.errstate(all="ignore"):
+            first, second = self._wcs.all_pix2world(x, y, 0)
+        lon, lat = (second, first) if self._swapped else (first, second)
+        vectors = self._to_icrs(np.asarray(lon, dtype=float), np.asarray(lat, dtype=float))
+        return vectors_to_degrees(vectors)
+
+    def to_pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
+        """Convert a place, ICRS degrees, to pixels counted from 0.
+
+        Returns
+        -------
+        tuple of float or None
+            None if the projection does not have the place. (Far from an image
+            the iteration that inverts a distortion can settle on a pixel that
+            belongs to another place: such pixels count as none.)
+        """
+        lon, lat = self._from_icrs(ra, dec)
+        world = (np.array([lat]), np.array([lon])) if self._swapped else (np.array([lon]), np.array([lat]))
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                xs, ys = self._wcs.all_world2pix(*world, 0, tolerance=1e-7, maxiter=50, quiet=True)
+        except Exception:  # wcslib's own errors for a place that the projection lacks
+            return None
+        x, y = float(xs[0]), float(ys[0])
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return None
+        scales = self.scales(x, y)
+        back = self.to_sky(np.array([x]), np.array([y]))
+        if scales is None or not math.isfinite(back[0][0]):
+            return None
+        error = math.degrees(separation(degrees_to_vectors(*back), degrees_to_vectors([ra], [dec]))[0])
+        return (x, y) if error <= _ROUND_TRIP_PIXELS * max(scales) else None
+
+    def scales(self, x: float, y: float) -> tuple[float, float] | None:
+        """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
+        xs = np.array([x - 0.5, x + 0.5, x, x])
+        ys = np.array([y, y, y - 0.5, y + 0.5])
+        ra, dec = self.to_sky(xs, ys)
+        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+            return None
+        left, right, lower, upper = degrees_to_vectors(ra, dec)
+        along_x, along_y = math.degrees(separation(left, right)), math.degrees(separation(lower, upper))
+        return (along_x, along_y) if along_x > 0 and along_y > 0 else None
+
+    def _to_icrs(self, lon: Array, lat: Array) -> Array:
+        if self._rotation is not None:
+            vectors: Array = degrees_to_vectors(lon, lat) @ self._rotation
+            return vectors
+        return _transform(self._frame, lon, lat, ICRS())
+
+    def _from_icrs(self, ra: float, dec: float) -> tuple[float, float]:
+        if self._rotation is not None:
+            vector = degrees_to_vectors(np.array([ra]), np.array([dec])) @ self._rotation.T
+        else:
+            vector = _transform(ICRS(), np.array([ra]), np.array([dec]), self._frame)
+        lon, lat = vectors_to_degrees(vector)
+        return float(lon[0]), float(lat[0])
+
+
+def _wcs(header: fits.Header) -> Any:
+    """Return astropy's WCS; if it stumbles over an axis that is not celestial, one that takes that axis for linear."""
+    try:
+        return WCS(header)
+    except Exception:
+        others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
+        if not others or int(header.get("NAXIS", 0)) < 3:
+            raise
+        celestial = header.copy()
+        for key in others:
+            celestial.remove(key)
+            celestial.remove(key.replace("TYPE", "UNIT"), ignore_missing=True)
+        return WCS(celestial)
+
+
+def _transform(source: BaseCoordinateFrame, lon: Array, lat: Array, target: BaseCoordinateFrame) -> Array:
+    """Convert degrees in one frame to unit vectors in another; NaN stays NaN."""
+    good = np.isfinite(lon) & np.isfinite(lat)
+    vectors = np.full((len(lon), 3), np.nan)
+    if good.any():
+        place = source.realize_frame(UnitSphericalRepresentation(lon[good] * u.deg, lat[good] * u.deg))
+        vectors[good] = place.transform_to(target).represent_as(UnitSphericalRepresentation).to_cartesian().xyz.value.T
+    return vectors
+
+
+def _rotation_from_icrs(frame: BaseCoordinateFrame) -> Array | None:
+    """Return the matrix that turns ICRS unit vectors into the frame's, or None if no matrix does (FK4 has E-terms)."""
+    lon = np.array([0.0, 90.0, 0.0, 45.0, 200.0])
+    lat = np.array([0.0, 0.0, 90.0, 35.0, -70.0])
+    turned = _transform(ICRS(), lon, lat, frame)
+    matrix: Array = turned[:3].T
+    if np.abs(degrees_to_vectors(lon, lat) @ matrix.T - turned).max() > 1e-13:
+        return None
+    return matrix

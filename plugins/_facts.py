@@ -1,0 +1,117 @@
+"""What headers say of an observation, read forgivingly: a broken value is None and a warning, never an error."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from astropy.io import fits
+from astropy.time import Time
+from erfa import ErfaWarning
+
+_SCALES = {"UTC": "utc", "UT": "utc", "GMT": "utc", "TAI": "tai", "IAT": "tai", "TT": "tt", "TDT": "tt", "TDB": "tdb"}
+"""FITS 4.0 table 30: values of TIMESYS, and astropy's names for those with a fixed relation to UTC."""
+
+_EARLIEST, _LATEST = 15020.0, 88069.0
+"""MJD of 1900-01-01 and 2100-01-01: no image of the sky that a service holds is from outside."""
+
+SECOND = 1 / 86400
+"""In days."""
+
+
+class Facts:
+    """Reads values out of headers.
+
+    Parameters
+    ----------
+    headers
+        The first header that has a keyword counts.
+
+    Attributes
+    ----------
+    warnings : list of str
+        What was there and could not be read.
+    """
+
+    def __init__(self, *headers: fits.Header) -> None:
+        self._headers = headers
+        self.warnings: list[str] = []
+
+    def text(self, keyword: str) -> str | None:
+        """Return a value as text without blanks around it; None if there is none."""
+        value = self._value(keyword)
+        return None if value is None else str(value).strip() or None
+
+    def number(self, keyword: str) -> float | None:
+        """Return a finite number; a number written as a string is one."""
+        value = self._value(keyword)
+        if value is None or value == "":
+            return None
+        try:
+            number = math.nan if isinstance(value, bool) else float(str(value))
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.warnings.append(f"{keyword} = {value!r} is not a finite number")
+            return None
+        return number
+
+    def exposure(self, keyword: str = "EXPTIME") -> float | None:
+        """Return an exposure time (s). 0 is what programs write who do not know it."""
+        seconds = self.number(keyword)
+        if seconds is not None and seconds < 0:
+            self.warnings.append(f"{keyword} = {seconds:g} is negative")
+            return None
+        return seconds or None
+
+    def mjd(self, days: float, scale: str, origin: str) -> float | None:
+        """Convert an MJD of another time scale, found at the keyword `origin`, to MJD UTC (d)."""
+        if not _EARLIEST <= days <= _LATEST:
+            self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
+            return None
+        with _quiet_about_leap_seconds():
+            return float(Time(days, format="mjd", scale=scale).utc.mjd)
+
+    def date(self, text: str, scale: str, origin: str) -> float | None:
+        """Convert a date, found at the keyword `origin`, to MJD UTC (d).
+
+        The forms are those of FITS 4.0 section 4.4.2.1: ``yyyy-mm-dd[Thh:mm:ss[.s...]]``, and the old ``dd/mm/yy``.
+        """
+        day, _, clock = text.removesuffix("Z").partition("T")
+        if day.count("/") == 2:
+            day = "-".join(reversed(day.split("/")))
+            day = f"19{day}" if len(day) == 8 else day
+        try:
+            with _quiet_about_leap_seconds():
+                days = float(Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale).mjd)
+        except ValueError:
+            self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
+            return None
+        return self.mjd(days, scale, origin)
+
+    def scale(self) -> str | None:
+        """Return astropy's name of the time scale that TIMESYS names; UTC if it names none."""
+        name = self.text("TIMESYS") or "UTC"
+        scale = _SCALES.get(name.upper())
+        if scale is None:
+            self.warnings.append(f"TIMESYS = {name!r} is not one of {', '.join(_SCALES)}")
+        return scale
+
+    def _value(self, keyword: str) -> object:
+        for header in self._headers:
+            try:
+                value = header.get(keyword)
+            except (fits.VerifyError, ValueError):
+                self.warnings.append(f"{keyword} cannot be read")
+                continue
+            if value is not None and not isinstance(value, fits.card.Undefined):
+                return value
+        return None
+
+
+@contextmanager
+def _quiet_about_leap_seconds() -> Iterator[None]:
+    """Ignore that there was no UTC before 1960, and that leap seconds to come are not known: a second at most."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ErfaWarning)
+        yield

@@ -1,0 +1,142 @@
+"""Any FITS image: each image HDU of each file is an image of its own, known by the file's path."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+from imageserv.core.dataset import DataId, Dataset, Example, Key
+from imageserv.core.demo import Demo
+from imageserv.core.errors import ConfigurationFault, FitsFault
+from imageserv.core.examine import CandidateFile
+from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
+from imageserv.core.fits.layout import Hdu
+from imageserv.core.fits.opened import OpenImage
+from imageserv.core.hookspecs import hookimpl
+from imageserv.core.patterns import match_any
+from imageserv.core.record import Found, Observation, Plane
+
+from . import _demo
+from ._facts import SECOND, Facts
+from ._hdus import image_hdus
+from ._options import check_options, file_patterns
+
+_FILES = tuple(f"**/*.{ending}{packing}" for ending in ("fits", "fit", "fts") for packing in ("", ".gz", ".fz"))
+
+_LOOKUP_TABLES = {"D2IMARR", "WCSDVARR"}
+"""EXTNAMEs of arrays that only tell how another image is distorted."""
+
+_FILE = Key(
+    "file",
+    str,
+    "Path of the file, with the number of the HDU in brackets, as in night/m13.fits[1], if it holds several images.",
+    example=_demo.SAMPLE,
+)
+
+
+class Image:
+    """The plugin.
+
+    Parameters
+    ----------
+    name
+        The dataset's configured name.
+    options
+        ``files``: templates of the files' paths; by default all that are named like FITS files.
+        ``calib_level``: ObsCore's calibration level of all images, 0 to 4; 2 by default.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, object]) -> None:
+        check_options(name, options, ("files", "calib_level"))
+        self._files = file_patterns(name, options, _FILES, ())
+        level = options.get("calib_level", 2)
+        if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 4:
+            raise ConfigurationFault(f"dataset {name!r}: calib_level is 0, 1, 2, 3 or 4, not {level!r}")
+        self._calib_level = level
+
+    @hookimpl
+    def imageserv_dataset(self) -> Dataset:
+        """Say what the dataset is."""
+        return Dataset(
+            description="FITS images of any kind.",
+            keys=(_FILE,),
+            calib_level=self._calib_level,
+            examples=(
+                Example("Full image by its file", {"file": _demo.SAMPLE}),
+                Example("Full image closest to a position", _demo.SAMPLE_POSITION),
+                Example(
+                    "Cutout at a position, in arcmin",
+                    _demo.SAMPLE_POSITION | {"width": "3", "height": "2", "unit": "arcmin"},
+                ),
+            ),
+        )
+
+    @hookimpl
+    def imageserv_science_id(self, data_id: DataId) -> int:
+        """Hash the path to 63 bits. The way back is the registry's."""
+        digest = hashlib.blake2b(str(data_id["file"]).encode(), digest_size=8).digest()
+        return int.from_bytes(digest) >> 1
+
+    @hookimpl
+    def imageserv_recognise(self, file: CandidateFile) -> Sequence[Found] | None:
+        """Take every image of a file, but not the lookup tables of a distortion."""
+        if match_any(self._files, file.path) is None:
+            return None
+        images = [hdu for hdu in image_hdus(file) if hdu.name.strip().upper() not in _LOOKUP_TABLES]
+        if not images:
+            raise FitsFault("holds no image, only lookup tables of a distortion")
+        return [_found(file, hdu, alone=len(images) == 1) for hdu in images]
+
+    @hookimpl
+    def imageserv_cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        """Cut the image."""
+        return cut(image, request)
+
+    @hookimpl
+    def imageserv_demo(self) -> Demo | None:
+        """Give the images of the sky that astropy installs, if it installed any."""
+        return _demo.image()
+
+
+def _found(file: CandidateFile, hdu: Hdu, *, alone: bool) -> Found:
+    facts = Facts(hdu.parsed(), file.hdus[0].parsed())
+    observation = _observation(facts)
+    data_id = {"file": file.path if alone else f"{file.path}[{hdu.index}]"}
+    return Found(data_id, (Plane("image", hdu.index),), observation, tuple(facts.warnings))
+
+
+def _observation(facts: Facts) -> Observation:
+    """Read the keywords that FITS 4.0 (section 4.4.2, section 9) and long custom reserve.
+
+    A date without a clock time says that the observation was some time on that day.
+    """
+    seconds = facts.exposure()
+    start, length = _start(facts)
+    if seconds is not None and not length:
+        length = seconds * SECOND
+    return Observation(
+        t_min=start,
+        t_max=None if start is None else start + length,
+        t_exptime=seconds,
+        facility=facts.text("TELESCOP"),
+        instrument=facts.text("INSTRUME"),
+        target=facts.text("OBJECT"),
+    )
+
+
+def _start(facts: Facts) -> tuple[float | None, float]:
+    """Return when the observation began, MJD UTC (d), and how uncertain that is (d)."""
+    scale = facts.scale()
+    if scale is None:
+        return None, 0.0
+    days = facts.number("MJD-OBS")
+    if days is not None:
+        return facts.mjd(days, scale, "MJD-OBS"), 0.0
+    date = facts.text("DATE-OBS")
+    if date is None:
+        return None, 0.0
+    if "T" in date:
+        return facts.date(date, scale, "DATE-OBS"), 0.0
+    clock = facts.text("TIME-OBS")
+    if clock is not None and re.fullmatch(r"\d\d:\d\d:\d\d(\.\d*)?", clock):
+        return facts.date(f"{date}T{clock}", scale, "DATE-OBS and TIME-OBS"), 0.0
+    return facts.date(date, scale, "DATE-OBS"), 1.0

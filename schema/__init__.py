@@ -1,0 +1,1 @@
+"""The formal specification: JSON Schemas of the configuration and of v1's JSON requests."""

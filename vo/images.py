@@ -1,0 +1,159 @@
+"""HTTP out: images, with what makes repeated and partial requests cheap (RFC 9110 sections 8.8, 13 and 14)."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from email.utils import formatdate, parsedate_to_datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from imageserv.core.errors import UnavailableFault
+
+from .threads import Threads
+
+FITS = {"fits": ("application/fits", "image/fits")}
+"""The format of an image, by its short name."""
+
+_CHUNK = 1 << 20  # bytes in memory for each client that reads a file
+_VERSION = version("imageserv")
+_RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))\s*", re.IGNORECASE)
+
+
+def entity_tag(*parts: object) -> str:
+    """Make a strong ETag of what the answer depends on: the stored file, the parsed request, the program."""
+    return f'"{hashlib.blake2b(repr((_VERSION, *parts)).encode(), digest_size=15).hexdigest()}"'
+
+
+def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float) -> dict[str, str]:
+    """Write the headers that an image's answers share, 304 included.
+
+    Parameters
+    ----------
+    report
+        What was asked and delivered, by the rest of the header's name after ``X-ImageServ-``.
+    filename
+        Suggested to the client; whatever is not plain ASCII becomes ``-``.
+    etag
+        From `entity_tag`.
+    modified
+        When the stored file was, in seconds since 1970.
+    """
+    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", filename)[-160:].lstrip(".-")
+    return {
+        "Content-Disposition": f'attachment; filename="{plain}"',
+        "ETag": etag,
+        "Last-Modified": formatdate(modified, usegmt=True),
+        "Vary": "Accept",
+        # A header holds visible ASCII; an identifier may come from a file's name.
+        **{f"X-ImageServ-{name}": quote(value, safe="!#$&'()*+,/:;=?@[]~% ") for name, value in report.items()},
+    }
+
+
+def not_modified(asked: Headers, headers: Mapping[str, str]) -> bool:
+    """Say whether a GET or HEAD is answered with 304 (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
+    if (tags := asked.get("if-none-match")) is not None:
+        return tags.strip() == "*" or headers["ETag"] in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+    if (since := asked.get("if-modified-since")) is not None:
+        try:
+            return parsedate_to_datetime(headers["Last-Modified"]) <= parsedate_to_datetime(since)
+        except (ValueError, TypeError):  # no date, or one without a time zone
+            return False
+    return False
+
+
+class FileResponse(Response):
+    """A stored file, or one range of it, read in constant memory.
+
+    Several ranges at once are not served as such: the answer is then the
+    whole file, as RFC 9110 section 14.2 allows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Its size in bytes, as the repository knows it.
+    asked
+        The request's headers.
+    headers
+        From `image_headers`.
+    media_type
+        Of the file.
+    threads
+        Where it is read.
+
+    Raises
+    ------
+    UnavailableFault
+        Raised if the file is gone, or of another size.
+    """
+
+    def __init__(
+        self, path: Path, size: int, asked: Headers, headers: Mapping[str, str], media_type: str, threads: Threads
+    ) -> None:
+        span = _span(asked, headers, size)
+        self._start, self._stop = span or (0, size)
+        if span is None:
+            described = {"Content-Length": str(size)}
+        elif self._start < self._stop:
+            described = {
+                "Content-Length": str(self._stop - self._start),
+                "Content-Range": f"bytes {self._start}-{self._stop - 1}/{size}",
+            }
+        else:
+            self._start = self._stop
+            described = {"Content-Length": "0", "Content-Range": f"bytes */{size}"}
+        status = 200 if span is None else 206 if self._start < self._stop else 416
+        super().__init__(None, status, {**headers, "Accept-Ranges": "bytes", **described}, media_type)
+        self._threads = threads
+        self._file = _open(path, size)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the headers and, unless the request is a HEAD, the bytes, as long as the client takes them."""
+        client = Request(scope, receive)
+        left = 0 if client.method == "HEAD" else self._stop - self._start
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            self._file.seek(self._start)
+            while left and not await client.is_disconnected():
+                chunk = await self._threads.step(partial(self._file.read, min(left, _CHUNK)))
+                if not chunk:
+                    raise UnavailableFault("the stored file became shorter while it was read")
+                left -= len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._file.close()
+
+
+def _open(path: Path, size: int) -> BinaryIO:
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise UnavailableFault("the stored file cannot be read at present") from error
+    if os.fstat(file.fileno()).st_size != size:
+        file.close()
+        raise UnavailableFault("the stored file is being changed")
+    return file
+
+
+def _span(asked: Headers, headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
+    """Return the first byte and the one after the last that a request asks for, None for the whole file."""
+    match = _RANGE.fullmatch(asked.get("range", ""))
+    if match is None or asked.get("if-range", headers["ETag"]) not in (headers["ETag"], headers["Last-Modified"]):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return max(0, size - int(suffix)), size if int(suffix) else 0
+    if last is not None and int(last) < int(first):
+        return None  # malformed (section 14.1.1), and so ignored
+    return min(int(first), size), size if last is None else min(int(last) + 1, size)

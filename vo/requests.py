@@ -1,0 +1,162 @@
+"""HTTP in: a request's parameters, wherever they stand, and its JSON body."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+
+from imageserv.core.errors import LimitFault, UsageFault
+
+_FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+_JSON = "application/json"
+_DEEPEST = 32  # levels of a JSON body: ours needs 6, and Python's own bound depends on its stack
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a request holds.
+
+    Attributes
+    ----------
+    pairs
+        Names and values, decoded: the query string's first, then the form's.
+    document
+        The JSON body, None if there is none.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    document: Any = None
+
+
+async def receive(request: Request, max_bytes: int) -> Received:
+    """Read a request's query string and body.
+
+    Sets ``responseformat`` of the request's state, for error documents too.
+
+    Parameters
+    ----------
+    request
+        A GET, HEAD or POST.
+    max_bytes
+        The most that the query string, and the body, may hold.
+
+    Raises
+    ------
+    LimitFault
+        Raised if the query string or the body is longer.
+    UsageFault
+        Raised if the body is of another type than a form or JSON, or malformed.
+    """
+    query: bytes = request.scope["query_string"]
+    if len(query) > max_bytes:
+        raise LimitFault(f"the query string is longer than {max_bytes} bytes")
+    pairs = _form(query)
+    _note_format(request, pairs)
+    if request.method != "POST":
+        return Received(pairs)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UsageFault("the body is compressed (Content-Encoding): send it as it is")
+    body = await _body(request, max_bytes)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    document: Any = None
+    if media_type == _JSON or media_type.endswith("+json"):
+        document = load_json(body)
+    elif media_type == _FORM:
+        pairs += _form(body)
+    elif media_type == _MULTIPART:
+        pairs += await _multipart(request, body)
+    elif body:
+        raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {_FORM}, {_MULTIPART} or {_JSON}")
+    _note_format(request, pairs)
+    return Received(pairs, document)
+
+
+def load_json(body: bytes) -> Any:
+    """Read JSON strictly (RFC 8259): UTF-8, no NaN, no name twice in an object, at most 32 levels deep.
+
+    Raises
+    ------
+    UsageFault
+        Raised if the body is anything else.
+    """
+    try:
+        document = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite
+        )
+        _check_depth(document, _DEEPEST)
+    except RecursionError:
+        raise UsageFault(f"the body is not usable JSON: it is deeper than {_DEEPEST} levels") from None
+    except ValueError as error:  # malformed, not UTF-8, or an integer of thousands of digits
+        raise UsageFault(f"the body is not usable JSON: {error}") from error
+    return document
+
+
+def response_format(pairs: Sequence[tuple[str, str]]) -> str | None:
+    """Return the value of RESPONSEFORMAT; the first, where it comes twice."""
+    return next((value for name, value in pairs if name.lower() == "responseformat" and value.strip()), None)
+
+
+def _note_format(request: Request, pairs: Sequence[tuple[str, str]]) -> None:
+    request.state.responseformat = response_format(pairs)
+
+
+def _form(encoded: bytes) -> tuple[tuple[str, str], ...]:
+    """Read name=value&... : + and %20 are blanks, what is not UTF-8 becomes U+FFFD, which no parser takes."""
+    return tuple(parse_qsl(encoded.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """Read the body; what the header says of its length spares reading, and is not believed."""
+    refusal = LimitFault(f"the body is longer than {max_bytes} bytes")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
+        raise refusal
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise refusal
+    return bytes(body)
+
+
+async def _multipart(request: Request, body: bytes) -> tuple[tuple[str, str], ...]:
+    async def replay() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    # The body is bounded already, so its fields are; starlette's own bound, 1000, is less than a batch of identifiers.
+    fields = len(body)
+    try:
+        async with Request(request.scope, replay).form(max_files=0, max_fields=fields, max_part_size=fields) as form:
+            return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
+    except HTTPException as error:
+        raise UsageFault(f"the body is not usable multipart/form-data: {error.detail}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise ValueError(f"{name!r} comes twice in one object")
+        document[name] = value
+    return document
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:80]} is no finite number")
+    return value
+
+
+def _check_depth(value: Any, levels: int) -> None:
+    if levels < 0:
+        raise RecursionError
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(child, levels - 1)

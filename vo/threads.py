@@ -1,0 +1,75 @@
+"""The one place where work that may block leaves the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from imageserv.core.errors import UnavailableFault
+
+T = TypeVar("T")
+
+
+class Threads:
+    """A few threads and a queue of bounded length before them.
+
+    Parameters
+    ----------
+    running
+        How many calls run at a time.
+    waiting
+        How many more may wait.
+    """
+
+    def __init__(self, *, running: int, waiting: int) -> None:
+        self._running = running
+        self._waiting = waiting
+        self._pending = 0
+        self._executor = ThreadPoolExecutor(running, thread_name_prefix="imageserv")
+
+    async def run(self, request: Request, call: Callable[[], T]) -> T:
+        """Call in a thread, on behalf of a request whose body has been read.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if the queue is full.
+        ClientDisconnect
+            Raised if the client went away while the call waited; it is then not made.
+        """
+        if self._pending >= self._running + self._waiting:
+            raise UnavailableFault(f"the service is busy: {self._waiting} requests are waiting already")
+        if self._pending < self._running:
+            return await self.step(call)
+        self._pending += 1
+        future = self._executor.submit(call)
+        answer = asyncio.wrap_future(future)
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() and future.cancel():
+                raise ClientDisconnect
+            return await answer
+        finally:
+            gone.cancel()
+            self._pending -= 1
+
+    async def step(self, call: Callable[[], T]) -> T:
+        """Call in a thread as a further step of a request that is being answered: never refused."""
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        finally:
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Wait for the calls that run, and drop those that wait."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has gone (ASGI: once the body is read, nothing else is received)."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

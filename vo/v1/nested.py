@@ -1,0 +1,180 @@
+"""JSON requests: the nested body that v1 takes in a POST, judged by its published schema."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, relevance
+
+from imageserv.core.dataset import DataId, Dataset, Key
+from imageserv.core.errors import UnsupportedFault, UsageFault
+from imageserv.core.manager import DatasetPlugin
+from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Repository, Selector
+
+from .parameters import UNIT_ALIASES, UNITS, accepted
+from .query import Question, box
+
+_SCHEMA: dict[str, Any] = json.loads(files("imageserv.schema").joinpath("request-v1.json").read_text("utf-8"))
+_VALIDATOR = Draft202012Validator(_SCHEMA)
+
+
+def read_request(repository: Repository, document: Any) -> Question:
+    """Understand a JSON request.
+
+    Parameters
+    ----------
+    repository
+        The one that the URL names.
+    document
+        The body, as JSON values.
+
+    Raises
+    ------
+    NotFoundFault
+        Raised if the repository has no such dataset.
+    UnsupportedFault
+        Raised if the request asks for a cutout of a sky map.
+    UsageFault
+        Raised if the body does not follow the schema, or contradicts the URL or the dataset's keys.
+    """
+    _refuse_sky_map(document)
+    error = max(_VALIDATOR.iter_errors(document), key=relevance, default=None)
+    if error is not None:
+        raise UsageFault(_explain(error), parameter=_path(error))
+    image = document["image"]
+    if image.get("db", repository.name) != repository.name:
+        raise UsageFault(f"db is {image['db']!r} in the body and {repository.name!r} in the URL", parameter="db")
+    dataset = repository.dataset(image["ds"].strip())
+    whole = image.get("image_id")
+    cutout = image.get("cutout", whole)
+    try:
+        selector = _selector(dataset, cutout["image_id"] if whole is None else whole)
+    except UsageFault as fault:
+        fault.details.setdefault("accepted", accepted(dataset.declaration))
+        raise
+    if "size" not in cutout:
+        return Question(dataset, selector)
+    center, size = cutout["center"], cutout["size"]
+    unit = size.get("unit", UNITS[0])
+    stencil = box(center["x"] + 0.0, center["y"] + 0.0, float(size["x"]), float(size["y"]), UNIT_ALIASES.get(unit, unit))
+    return Question(dataset, selector, stencil, cutout.get("detail", "planes"))
+
+
+def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
+    """Return the schema of JSON requests, completed with the keys of the datasets that are loaded.
+
+    Parameters
+    ----------
+    url
+        Where it is published.
+    datasets
+        Of all repositories.
+
+    Returns
+    -------
+    dict
+        JSON Schema, draft 2020-12. What it refuses, `read_request` refuses.
+    """
+    schema = copy.deepcopy(_SCHEMA)
+    schema["$id"] = url
+    data_ids: list[dict[str, Any]] = []
+    bands: dict[str, list[str]] = {}
+    for dataset in datasets:
+        data_ids += [variant for variant in _data_id_schemas(dataset) if variant not in data_ids]
+        if dataset.band_key is not None and (key := dataset.key(dataset.band_key)) is not None:
+            names = bands.setdefault(key.name, [])
+            names += [name for name in key.choices if name not in names]
+    definitions = schema["$defs"]
+    definitions["data_id"] = {"description": definitions["data_id"]["description"], "anyOf": data_ids}
+    definitions["nearest"]["properties"] |= {name: {"enum": names} for name, names in bands.items()}
+    definitions["nearest"]["additionalProperties"] = False
+    return schema
+
+
+def key_schema(key: Key) -> dict[str, Any]:
+    """Return the JSON Schema of one key's value."""
+    schema: dict[str, Any] = {"description": key.description, "type": "integer" if key.type is int else "string"}
+    if key.minimum is not None:
+        schema["minimum"] = key.minimum
+    if key.maximum is not None:
+        schema["maximum"] = key.maximum
+    if key.choices:
+        schema["enum"] = list(key.choices)
+    if key.parts:
+        schema["pattern"] = "^" + ",".join([r"\s*[+-]?[0-9]{1,19}\s*"] * len(key.parts)) + "$"
+    return schema
+
+
+def _data_id_schemas(dataset: Dataset) -> list[dict[str, Any]]:
+    """Return the forms of a data id: with compound keys whole, and by their parts."""
+    whole = dataset.keys
+    split = tuple(part for key in whole for part in (key.parts or (key,)))
+    return [
+        {
+            "type": "object",
+            "required": [key.name for key in keys],
+            "properties": {key.name: key_schema(key) for key in keys},
+            "additionalProperties": False,
+        }
+        for keys in dict.fromkeys((whole, split))
+    ]
+
+
+def _refuse_sky_map(document: Any) -> None:
+    """Refuse a kind of request that the original specification has and this service has not (section 8)."""
+    image = document.get("image") if isinstance(document, dict) else None
+    for holder in (image, image.get("cutout")) if isinstance(image, dict) else ():
+        image_id = holder.get("image_id") if isinstance(holder, dict) else None
+        if isinstance(image_id, dict) and "skymap_id" in image_id:
+            raise UnsupportedFault(
+                "cutouts stitched together over a sky map (skymap_id) are not offered:"
+                " name one image by nearest, data_id or science_id",
+                parameter="skymap_id",
+            )
+
+
+def _path(error: ValidationError) -> str | None:
+    return ".".join(str(step) for step in error.absolute_path) or None
+
+
+def _explain(error: ValidationError) -> str:
+    schema = error.schema
+    # Which of the alternatives is meant nobody knows: the description says what they are.
+    alternatives = error.validator == "oneOf" and isinstance(schema, Mapping)
+    reason = schema["description"] if alternatives else error.message
+    text = reason if len(reason) <= 500 else f"{reason[:250]} ... {reason[-250:]}"
+    return f"the JSON request does not follow its schema at {_path(error) or 'its top'}: {text}"
+
+
+def _selector(dataset: DatasetPlugin, image_id: Mapping[str, Any]) -> Selector:
+    if "science_id" in image_id:
+        return ByScienceId(int(image_id["science_id"]))
+    if "data_id" in image_id:
+        return ByDataId(_data_id(dataset.declaration, image_id["data_id"]))
+    nearest = dict(image_id["nearest"])
+    center = nearest.pop("center")
+    band_key = dataset.declaration.band_key
+    band = nearest.pop(band_key, None) if band_key is not None else None
+    if nearest:
+        name = next(iter(nearest))
+        raise UsageFault(f"{name} is no member of nearest for the dataset {dataset.name}", parameter=name)
+    if band_key is not None:
+        if band is None:
+            raise UsageFault(f"nearest needs {band_key}", parameter=band_key)
+        key = dataset.declaration.key(band_key)
+        band = band if key is None else str(key.check(band))
+    return ByPosition(center["x"] + 0.0, center["y"] + 0.0, band)
+
+
+def _data_id(declaration: Dataset, sent: Mapping[str, int | float | str]) -> DataId:
+    # JSON Schema takes 694.0 for an integer.
+    values = {name: value if isinstance(value, str) else int(value) for name, value in sent.items()}
+    for key in declaration.keys:
+        names = [part.name for part in key.parts]
+        if names and key.name not in values and all(name in values for name in names):
+            parts = [part.check(values.pop(part.name)) for part in key.parts]
+            values[key.name] = ",".join(str(part) for part in parts)
+    return declaration.check_data_id(values)

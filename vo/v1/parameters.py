@@ -1,0 +1,145 @@
+"""The parameters of v1, each declared once: requests are read, and documentation is written, from this table."""
+
+from collections.abc import Callable
+from typing import Final
+
+from imageserv.core.dali.literals import choice, integer, latitude, longitude, positive
+from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dataset import Dataset, Key
+from imageserv.core.errors import PluginFault
+
+UNITS: Final = ("arcsec", "arcmin", "deg", "pixel")
+"""The units of a size; the first is the default."""
+
+UNIT_ALIASES: Final = {"px": "pixel", "pix": "pixel", "pixels": "pixel"}
+DETAILS: Final = ("planes", "image", "all")
+"""How much of a file a cutout has; the first is the default."""
+
+
+def _science_id(text: str) -> int:
+    value = integer(text)
+    if value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+DS = Parameter("ds", str, "The dataset: which kind of image.")
+RESPONSEFORMAT = Parameter(
+    "RESPONSEFORMAT",
+    str,
+    "Short name or media type of the answer's format; it overrides Accept (DALI 1.1 section 2.3.1).",
+)
+
+_COMMON = (
+    DS,
+    Parameter(
+        "ra",
+        longitude,
+        "Right ascension (ICRS) of the place that the image shall show, and of a cutout's centre.",
+        unit="deg",
+        ucd="pos.eq.ra",
+        datatype="double",
+        arraysize="",
+    ),
+    Parameter(
+        "dec",
+        latitude,
+        "Declination (ICRS) of the place that the image shall show, and of a cutout's centre.",
+        unit="deg",
+        ucd="pos.eq.dec",
+        datatype="double",
+        arraysize="",
+    ),
+    Parameter(
+        "sid",
+        _science_id,
+        "The science id: one integer that names one image.",
+        ucd="meta.id",
+        datatype="long",
+        arraysize="",
+        aliases=("ccdexpid",),
+    ),
+    Parameter(
+        "width",
+        positive,
+        "Extent of the cutout along the image's x axis, in `unit`.",
+        ucd="phys.angSize",
+        datatype="double",
+        arraysize="",
+        example="30",
+    ),
+    Parameter(
+        "height",
+        positive,
+        "Extent of the cutout along the image's y axis, in `unit`.",
+        ucd="phys.angSize",
+        datatype="double",
+        arraysize="",
+        example="45",
+    ),
+    Parameter(
+        "unit",
+        choice(*UNITS, aliases=UNIT_ALIASES),
+        f"Unit of width and height, {UNITS[0]} unless given. {', '.join(UNIT_ALIASES)} mean pixel.",
+        options=UNITS,
+    ),
+    Parameter(
+        "detail",
+        choice(*DETAILS),
+        "What a cutout has: all planes; the science plane alone (image); all planes and the file's tables (all).",
+        options=DETAILS,
+    ),
+    Parameter(
+        "get_dataid",
+        choice("get"),
+        "Answer the data id that belongs to `sid`, as JSON, instead of an image.",
+        flag=True,
+        options=("get",),
+    ),
+    Parameter(
+        "get_ccdexpid",
+        choice("get"),
+        "Answer the science id that belongs to a data id, as JSON, instead of an image.",
+        flag=True,
+        options=("get",),
+    ),
+    RESPONSEFORMAT,
+)
+
+
+def declare(dataset: Dataset) -> tuple[Parameter, ...]:
+    """Return the parameters that requests for a dataset take: v1's own and the keys of its data id.
+
+    Raises
+    ------
+    PluginFault
+        Raised if a key has the name of one of v1's own parameters.
+    """
+    reserved = {name.lower() for parameter in _COMMON for name in (parameter.name, *parameter.aliases)}
+    for key in dataset.keys:
+        if key.name.lower() in reserved:
+            raise PluginFault(f"{key.name} is a parameter of v1, so it cannot be a key of a data id")
+    return (*_COMMON, *(_of_key(key) for key in dataset.keys))
+
+
+def accepted(dataset: Dataset) -> dict[str, list[list[str]]]:
+    """Return the sets of parameters that requests for a dataset may have, by what they answer."""
+    position = ["ra", "dec", *([dataset.band_key] if dataset.band_key else [])]
+    keys = [key.name for key in dataset.keys]
+    size = ["width", "height", "unit", "detail"]
+    centre = ["ra", "dec"]
+    return {
+        "image": [["ds", *position], ["ds", *keys], ["ds", "sid"]],
+        "cutout": [["ds", *position, *size], ["ds", *keys, *centre, *size], ["ds", "sid", *centre, *size]],
+        "data id": [["ds", "get_dataid", "sid"]],
+        "science id": [["ds", "get_ccdexpid", *keys]],
+    }
+
+
+def _of_key(key: Key) -> Parameter:
+    parse: Callable[[str], object] = key.parse
+    if key.type is int:
+        return Parameter(
+            key.name, parse, key.description, ucd="meta.id", datatype="long", arraysize="", example=key.example
+        )
+    return Parameter(key.name, parse, key.description, ucd="meta.id", options=key.choices, example=key.example)
