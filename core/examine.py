@@ -73,7 +73,7 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
     """
     file = CandidateFile(store, path, limits)
     try:
-        stamp = store.stamp(path)
+        stamp = _stamp(store, path)
         found = plugin.recognise(file)
         if found is None:
             return None
@@ -92,6 +92,14 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
     if not images:
         raise FitsFault("holds no image of this dataset")
     return Examined(stamp, file.layout, images, tuple(warnings))
+
+
+def _stamp(store: FileStore, path: str) -> FileStamp:
+    """Stamp a file before it is read; of one that cannot be read, only the plugin tells whether that matters."""
+    try:
+        return store.stamp(path)
+    except (FitsFault, OSError):
+        return FileStamp(path, 0, 0)
 
 
 def _record(

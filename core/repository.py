@@ -15,10 +15,10 @@ from .fits.engine import CutoutRequest, Detail, write
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
-from .ingest import Progress, Summary, ingest, recipe
+from .ingest import Ingest, Progress, Summary, recipe
 from .manager import DatasetPlugin, Plugins
 from .record import FileStamp, ImageRecord
-from .registry import Registry
+from .registry import WritableRegistry
 from .registry.sqlite import open_registry
 from .sky.stencil import PixelBox, Stencil
 
@@ -168,7 +168,7 @@ class Repository:
         self.datasets: Mapping[str, DatasetPlugin] = self._plugins.datasets
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
-        self._registry: Registry = open_registry(config.registry, writable=writable)
+        self._registry: WritableRegistry = open_registry(config.registry, writable=writable)
         self._open = OpenImages()
 
     def close(self) -> None:
@@ -380,18 +380,11 @@ class Repository:
             Raised if the root is no folder, or another ingest of this repository runs.
         """
         plugins = list(self.datasets.values()) if dataset is None else [self.dataset(dataset)]
-        return ingest(
-            self._files,
-            self._registry,
-            plugins,
-            recipes={
-                plugin.name: recipe(plugin, self._config.datasets[plugin.name].options, self._limits)
-                for plugin in plugins
-            },
-            limits=self._limits,
-            lock=self._config.registry.with_suffix(".lock"),
-            progress=progress,
-        )
+        recipes = {
+            plugin.name: recipe(plugin, self._config.datasets[plugin.name].options, self._limits) for plugin in plugins
+        }
+        lock = self._config.registry.with_suffix(".lock")
+        return Ingest(self._files, self._registry, recipes, self._limits, lock).run(plugins, progress)
 
 
 class Service:

@@ -2,12 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from astropy.io import fits
 from astropy.time import Time
-from erfa import ErfaWarning
 
 _SCALES = {"UTC": "utc", "UT": "utc", "GMT": "utc", "TAI": "tai", "IAT": "tai", "TT": "tt", "TDT": "tt", "TDB": "tdb"}
 """FITS 4.0 table 30: values of TIMESYS, and astropy's names for those with a fixed relation to UTC."""
@@ -70,7 +70,8 @@ class Facts:
             self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
             return None
         with _quiet_about_leap_seconds():
-            return float(Time(days, format="mjd", scale=scale).utc.mjd)
+            time: Any = Time(days, format="mjd", scale=scale)
+            return float(time.utc.mjd)
 
     def date(self, text: str, scale: str, origin: str) -> float | None:
         """Convert a date, found at the keyword `origin`, to MJD UTC (d).
@@ -83,11 +84,11 @@ class Facts:
             day = f"19{day}" if len(day) == 8 else day
         try:
             with _quiet_about_leap_seconds():
-                days = float(Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale).mjd)
+                time: Any = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
         except ValueError:
             self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
             return None
-        return self.mjd(days, scale, origin)
+        return self.mjd(float(time.mjd), scale, origin)
 
     def scale(self) -> str | None:
         """Return astropy's name of the time scale that TIMESYS names; UTC if it names none."""
@@ -110,8 +111,8 @@ class Facts:
 
 
 @contextmanager
-def _quiet_about_leap_seconds() -> Iterator[None]:
+def _quiet_about_leap_seconds() -> Generator[None]:
     """Ignore that there was no UTC before 1960, and that leap seconds to come are not known: a second at most."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ErfaWarning)
+        warnings.simplefilter("ignore")
         yield

@@ -65,7 +65,7 @@ class Image:
                 Example("Full image closest to a position", _demo.SAMPLE_POSITION),
                 Example(
                     "Cutout at a position, in arcmin",
-                    _demo.SAMPLE_POSITION | {"width": "3", "height": "2", "unit": "arcmin"},
+                    {**_demo.SAMPLE_POSITION, "width": "3", "height": "2", "unit": "arcmin"},
                 ),
             ),
         )

@@ -88,7 +88,7 @@ def load_json(body: bytes) -> Any:
     """
     try:
         document = json.loads(
-            body.decode(), object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite
+            body.decode(), object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite, parse_int=_int64
         )
         _check_depth(document, _DEEPEST)
     except RecursionError:
@@ -153,6 +153,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:80]} is no finite number")
     return value
+
+
+def _int64(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text[:80]} is beyond 64 bits")
+    return int(text)
 
 
 def _check_depth(value: Any, levels: int) -> None:

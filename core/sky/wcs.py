@@ -102,6 +102,8 @@ class SkyWcs:
             raise
         except Exception as error:  # wcslib and astropy raise nearly everything for a bad header, MemoryError included
             text = " ".join(str(error).split()) or type(error).__name__
+            if "No WCS with key" in text:  # only alternate WCSs
+                raise UnsupportedFault("it has no celestial WCS") from error
             raise UnsupportedFault(f"its WCS cannot be used: {text[:200]}") from error
         if not isinstance(frame, _KNOWN_FRAMES):
             raise UnsupportedFault(f"its WCS is in the frame {frame.name}, which has no fixed relation to ICRS")

@@ -51,7 +51,7 @@ def write_raw(frame: Frame, path: Path) -> None:
 
 def write_calexp(frame: Frame, path: Path) -> None:
     """Write the calibrated exposure of a frame: the same counts without sky and bias, with mask and variance."""
-    primary = {
+    primary: dict[str, Card | tuple[Card, str]] = {
         "AR_HDU": (5, "HDU (1-indexed) of the archive"),
         "PSF_ID": (1, "archive ID of the PSF"),
         "WCS_ID": (2, "archive ID of the WCS"),
@@ -73,7 +73,7 @@ def write_deepcoadd(patch: Patch, path: Path) -> None:
         camera=_COADD_CAMERA,
         seed=(patch.x, patch.y, FILTERS.index(patch.band)),
     )
-    primary = {
+    primary: dict[str, Card | tuple[Card, str]] = {
         "AR_HDU": (5, "HDU (1-indexed) of the archive"),
         "HIERARCH COADD_INPUTS_ID": (1, "archive ID of the inputs"),
         "PSF_ID": (2, "archive ID of the PSF"),
@@ -114,8 +114,9 @@ def _write_exposure(
         ("MASK", exposure.mask, bits),
         ("VARIANCE", exposure.variance, {"BUNIT": "adu2"}),
     )
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    hdus[0].header.update(primary)
+    first = fits.PrimaryHDU()
+    first.header.update(primary)
+    hdus = fits.HDUList([first])
     for label, data, cards in planes:
         hdu = fits.ImageHDU(data)
         hdu.header.update({**wcs, **where, "INHERIT": True, "EXTTYPE": label, **cards})

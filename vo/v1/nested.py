@@ -15,13 +15,13 @@ from imageserv.core.manager import DatasetPlugin
 from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Repository, Selector
 
 from .parameters import UNIT_ALIASES, UNITS, accepted
-from .query import Question, box
+from .query import ImageQuestion, box
 
 _SCHEMA: dict[str, Any] = json.loads(files("imageserv.schema").joinpath("request-v1.json").read_text("utf-8"))
 _VALIDATOR = Draft202012Validator(_SCHEMA)
 
 
-def read_request(repository: Repository, document: Any) -> Question:
+def read_request(repository: Repository, document: Any) -> ImageQuestion:
     """Understand a JSON request.
 
     Parameters
@@ -56,11 +56,11 @@ def read_request(repository: Repository, document: Any) -> Question:
         fault.details.setdefault("accepted", accepted(dataset.declaration))
         raise
     if "size" not in cutout:
-        return Question(dataset, selector)
+        return ImageQuestion(dataset, selector)
     center, size = cutout["center"], cutout["size"]
     unit = size.get("unit", UNITS[0])
     stencil = box(center["x"] + 0.0, center["y"] + 0.0, float(size["x"]), float(size["y"]), UNIT_ALIASES.get(unit, unit))
-    return Question(dataset, selector, stencil, cutout.get("detail", "planes"))
+    return ImageQuestion(dataset, selector, stencil, cutout.get("detail", "planes"))
 
 
 def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:

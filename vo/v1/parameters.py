@@ -1,6 +1,6 @@
 """The parameters of v1, each declared once: requests are read, and documentation is written, from this table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from imageserv.core.dali.literals import choice, integer, latitude, longitude, positive
@@ -105,6 +105,20 @@ _COMMON = (
     ),
     RESPONSEFORMAT,
 )
+
+SCHEMAS: Final[Mapping[str, Mapping[str, object]]] = {
+    "ra": {"type": "number", "minimum": 0, "maximum": 360},
+    "dec": {"type": "number", "minimum": -90, "maximum": 90},
+    "sid": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "width": {"type": "number", "exclusiveMinimum": 0},
+    "height": {"type": "number", "exclusiveMinimum": 0},
+    "unit": {"enum": [*UNITS, *UNIT_ALIASES], "default": UNITS[0]},
+    "detail": {"enum": [*DETAILS], "default": DETAILS[0]},
+    "get_dataid": {"enum": ["get"]},
+    "get_ccdexpid": {"enum": ["get"]},
+    "RESPONSEFORMAT": {"type": "string"},
+}
+"""JSON Schema of the values of v1's own parameters, for documentation; `ds` depends on the repository."""
 
 
 def declare(dataset: Dataset) -> tuple[Parameter, ...]:

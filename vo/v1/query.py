@@ -14,14 +14,13 @@ from imageserv.core.sky.stencil import Box, Stencil
 from .parameters import DETAILS, DS, UNITS, accepted, declare
 
 Detail = Literal["image", "planes", "all"]
-Want = Literal["image", "data id", "science id"]
 
 _DEGREES = {"arcsec": 1 / 3600, "arcmin": 1 / 60, "deg": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A request, understood.
+class ImageQuestion:
+    """A request for an image.
 
     Attributes
     ----------
@@ -31,15 +30,24 @@ class Question:
         What of it; None for the stored file.
     detail
         How much of the file a cutout has.
-    want
-        The image, or one of its ids.
     """
 
     dataset: DatasetPlugin
     selector: Selector
     stencil: Stencil | None = None
     detail: Detail = DETAILS[0]
-    want: Want = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class IdQuestion:
+    """A request for one id of an image from another: no such image need exist."""
+
+    dataset: DatasetPlugin
+    science_id: int
+    want: Literal["data id", "science id"]
+
+
+Question = ImageQuestion | IdQuestion
 
 
 def read_question(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
@@ -126,22 +134,22 @@ class _Reader:
                 " give width and height too, or leave ra and dec out",
                 "width",
             )
-        return Question(self._dataset, selector, stencil, self._given.get("detail", DETAILS[0]))
+        return ImageQuestion(self._dataset, selector, stencil, self._given.get("detail", DETAILS[0]))
 
-    def _identity(self, wanted: list[str]) -> Question:
+    def _identity(self, wanted: list[str]) -> IdQuestion:
         """Read U_1 and U_2: which id belongs to an id."""
-        idle = [name for name in ("ra", "dec", "width", "height") if name in self._given]
-        if idle or len(wanted) > 1:
-            other = (idle or wanted[1:])[0]
-            self._refuse(f"{wanted[0]} is answered from an id alone: leave {other} out", other)
-        selector = self._selector()
+        idle = [*wanted[1:], *(name for name in ("ra", "dec", "width", "height") if name in self._given)]
+        if idle:
+            self._refuse(f"{wanted[0]} is answered from an id alone: leave {idle[0]} out", idle[0])
         if wanted == ["get_dataid"]:
-            if not isinstance(selector, ByScienceId):
-                self._refuse("get_dataid needs sid, the science id whose data id it answers", "sid")
-            return Question(self._dataset, selector, want="data id")
-        if len(self._data_id) < len(self._names):
-            self._missing([name for name in self._names if name not in self._data_id], "get_ccdexpid needs a data id")
-        return Question(self._dataset, ByDataId(self._data_id), want="science id")
+            if "sid" not in self._given:
+                self._missing(["sid"], "get_dataid answers the data id of a science id")
+            self._check_agreement(self._given["sid"])
+            return IdQuestion(self._dataset, self._given["sid"], "data id")
+        self._check_complete("get_ccdexpid answers the science id of a data id")
+        science_id = self._dataset.science_id(self._data_id)
+        self._check_agreement(self._given.get("sid", science_id))
+        return IdQuestion(self._dataset, science_id, "science id")
 
     def _stencil(self) -> Stencil | None:
         if not self._has("width", "height"):
@@ -159,9 +167,7 @@ class _Reader:
             return ByScienceId(self._given["sid"])
         # The band's key alone makes no data id where there is a position: it narrows the search.
         if set(self._data_id) - {band_key} or (self._data_id and not self._has("ra", "dec")):
-            missing = [name for name in self._names if name not in self._data_id]
-            if missing:
-                self._missing(missing, f"a data id needs {', '.join(self._names)}")
+            self._check_complete("keys of a data id name an image")
             return ByDataId(self._data_id)
         if not self._has("ra", "dec"):
             position = ", ".join(["ra", "dec", *([band_key] if band_key else [])])
@@ -174,6 +180,11 @@ class _Reader:
             self._missing(missing, "a position needs ra, dec" + (f" and {band_key}" if band_key else ""))
         band = None if band_key is None else str(self._given[band_key])
         return ByPosition(self._given["ra"], self._given["dec"], band)
+
+    def _check_complete(self, rule: str) -> None:
+        missing = [name for name in self._names if name not in self._data_id]
+        if missing:
+            self._missing(missing, f"{rule}, and that has {', '.join(self._names)}")
 
     def _check_agreement(self, science_id: int) -> None:
         """Refuse a science id beside keys of another image."""

@@ -1,0 +1,344 @@
+"""The configuration: one TOML file, judged by a published JSON Schema, and the variables that override it."""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from .errors import ConfigurationFault
+
+type_words = {
+    "array": "an array",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "object": "a table",
+    "string": "a string",
+}
+"""What TOML calls the types of JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service refuses to do; each limit is described in ``schema/configuration.json``.
+
+    Attributes
+    ----------
+    max_pixels
+        Of all planes of one cutout.
+    max_request_bytes
+        Of a request's body.
+    max_header_bytes
+        Of one HDU.
+    max_hdus
+        Of one file.
+    max_unpacked_bytes
+        Of a gzipped file.
+    max_tile_pixels
+        Of one tile of a tile-compressed image.
+    max_waiting
+        Requests that wait for a thread.
+    threads
+        Of one worker.
+    """
+
+    max_pixels: int = 64_000_000
+    max_request_bytes: int = 1_000_000
+    max_header_bytes: int = 8_388_608
+    max_hdus: int = 10_000
+    max_unpacked_bytes: int = 2_147_483_648
+    max_tile_pixels: int = 67_108_864
+    max_waiting: int = 256
+    threads: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetConfig:
+    """One dataset of a repository.
+
+    Attributes
+    ----------
+    name
+        The value of ``ds``.
+    plugin
+        An entry point of the group ``imageserv.dataset``.
+    options
+        Every other key of the table; the plugin judges them.
+    """
+
+    name: str
+    plugin: str
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryConfig:
+    """One repository.
+
+    Attributes
+    ----------
+    name
+        The db id.
+    root
+        Folder of the image files.
+    registry
+        File of the registry.
+    default
+        True for exactly one repository of a configuration.
+    datasets
+        By name, in the order of the file.
+    """
+
+    name: str
+    root: Path
+    registry: Path
+    default: bool
+    datasets: Mapping[str, DatasetConfig]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration.
+
+    Attributes
+    ----------
+    base_url
+        What clients see, without a slash at the end.
+    path
+        Prefix of the API: empty, or a slash before each part.
+    authority
+        Of the images' IVOA identifiers.
+    cache, cache_bytes
+        Folder for unpacked files, and how many bytes it may hold.
+    limits
+        What the service refuses to do.
+    extensions
+        Entry points of the group ``imageserv.extension``.
+    repositories
+        By db id, in the order of the file; at least one.
+    """
+
+    base_url: str = "http://127.0.0.1:8000"
+    path: str = "/api/image"
+    authority: str = "localhost"
+    cache: Path
+    cache_bytes: int = 4_294_967_296
+    limits: Limits = Limits()
+    extensions: tuple[str, ...] = ()
+    repositories: Mapping[str, RepositoryConfig]
+
+
+def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration.
+
+    A variable ``IMAGESERV_<KEY>`` overrides a key at the top of the file, and
+    ``IMAGESERV_LIMITS__<KEY>`` a limit. Other variables of that prefix may be
+    set for other purposes (Kubernetes does so for a service of that name):
+    they are ignored, unless they look like a misspelt setting.
+
+    Raises
+    ------
+    ConfigurationFault
+        Raised if the file cannot be read, is not TOML, or says something wrong; one message names all that is wrong.
+    """
+    path = Path(path).absolute()
+    document = _read(path)
+    variables: dict[str, str] = {}
+    problems = list(_override(document, environ, variables))
+    problems += [problem for error in _errors(document) for problem in _explain(error, variables)]
+    problems += _clashes(document)
+    problems = list(dict.fromkeys(problems))
+    if problems:
+        count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
+        raise ConfigurationFault("\n".join([f"{path}: {count} in the configuration", *(f"  {p}" for p in problems)]))
+    return _config(document, path.parent)
+
+
+@cache
+def configuration_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the configuration."""
+    schema: dict[str, Any] = json.loads(
+        resources.files("imageserv.schema").joinpath("configuration.json").read_text(encoding="utf-8")
+    )
+    return schema
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ConfigurationFault(f"{path}: the configuration cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationFault(f"{path}: the configuration is not UTF-8 text: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationFault(f"{path}: the configuration is not TOML: {error}") from error
+
+
+def _override(
+    document: MutableMapping[str, Any], environ: Mapping[str, str], variables: MutableMapping[str, str]
+) -> Iterator[str]:
+    """Put values from the environment into the document, note where each came from, and yield what is wrong."""
+    settings = {_variable(where): (where, schema) for where, schema in _settings()}
+    for name, text in sorted(environ.items()):
+        if name in settings:
+            where, schema = settings[name]
+            table = document
+            for key in where[:-1]:
+                table = table.setdefault(key, {})
+            if isinstance(table, MutableMapping):  # if the file has something else there, that is reported
+                table[where[-1]] = _number(text) if schema["type"] == "integer" else text
+                variables[".".join(where)] = name
+        elif name.startswith("IMAGESERV_") and name not in ("IMAGESERV_CONFIG", "IMAGESERV_TEST_DATA"):
+            near = difflib.get_close_matches(name[10:], [setting[10:] for setting in settings], 1, 0.75)
+            if near:
+                yield f"{name} is no setting; do you mean IMAGESERV_{near[0]}?"
+
+
+def _settings() -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield where each setting that the environment can override stands, and its schema."""
+    for key, schema in configuration_schema()["properties"].items():
+        if schema["type"] in ("string", "integer"):
+            yield (key,), schema
+    for key, schema in configuration_schema()["properties"]["limits"]["properties"].items():
+        yield ("limits", key), schema
+
+
+def _variable(where: tuple[str, ...]) -> str:
+    return "IMAGESERV_" + "__".join(where).upper()
+
+
+def _number(text: str) -> int | str:
+    """Return an integer, or the text as it is, which the schema will refuse."""
+    return int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", text, re.ASCII) else text
+
+
+def _errors(document: Mapping[str, Any]) -> list[ValidationError]:
+    validator = Draft202012Validator(configuration_schema())
+    return sorted(validator.iter_errors(document), key=lambda error: [str(key) for key in error.absolute_path])
+
+
+def _explain(error: ValidationError, variables: Mapping[str, str]) -> Iterator[str]:
+    """Yield what one error means: which key, what is wrong, and what the key is for."""
+    schema: Any = error.schema
+    rule: Any = error.validator_value
+    value: Any = error.instance
+    where = [str(key) for key in error.absolute_path]
+    if "propertyNames" in error.absolute_schema_path:
+        where.append(str(value))
+    match error.validator:
+        case "required":
+            for key in rule:
+                if key not in value:
+                    yield f"{'.'.join([*where, key])}: is missing. {schema['properties'][key]['description']}"
+            return
+        case "additionalProperties":
+            for key in value:
+                if key not in schema["properties"]:
+                    yield _unknown(where, key, schema["properties"])
+            return
+        case "type":
+            wrong = f"{_written(value)} is not {type_words[rule]}"
+        case "minimum":
+            wrong = f"{value} is less than {rule}"
+        case "minLength" | "minProperties":
+            wrong = "is empty"
+        case "pattern":
+            wrong = f"{_written(value)} is not of the right form"
+        case "not":
+            wrong = "may not be used as a name"
+        case "uniqueItems":
+            wrong = "names one thing twice"
+        case _:
+            wrong = error.message
+    key = ".".join(where)
+    if key in variables:
+        key = f"{variables[key]} ({key})"
+    yield f"{key}: {wrong}. {schema['description']}"
+
+
+def _unknown(where: list[str], key: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    place = ".".join([*where, key])
+    near = difflib.get_close_matches(key, known, 1)
+    if near:
+        return f"{place}: there is no such key; do you mean {near[0]}? {known[near[0]]['description']}"
+    return f"{place}: there is no such key; here may be {', '.join(known)}"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _clashes(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what no schema can tell: names that differ in case alone, and more than one default."""
+    repositories = _table(document, "repositories")
+    yield from _same_but_for_case("repositories", repositories)
+    for name in repositories:
+        yield from _same_but_for_case(f"repositories.{name}.datasets", _table(_table(repositories, name), "datasets"))
+    defaults = [name for name in repositories if _table(repositories, name).get("default") is True]
+    if len(defaults) > 1:
+        yield f"repositories: {' and '.join(defaults)} both have default = true. One at most may be the default."
+
+
+def _same_but_for_case(where: str, names: Mapping[str, Any]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            yield f"{where}.{name}: differs from {other} in case alone. Names are compared without case."
+
+
+def _table(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a table of the document, an empty one in place of anything else."""
+    value = parent.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _config(document: Mapping[str, Any], folder: Path) -> Config:
+    """Build the configuration from a document that has been judged."""
+    repositories = document["repositories"]
+    default = next((name for name, table in repositories.items() if table.get("default")), next(iter(repositories)))
+    scalars = {key: document[key] for key in ("path", "authority") if key in document}
+    if "base_url" in document:
+        scalars["base_url"] = document["base_url"].rstrip("/")
+    if "cache_bytes" in document:
+        scalars["cache_bytes"] = int(document["cache_bytes"])
+    return Config(
+        **scalars,
+        cache=_path(folder, document.get("cache", "cache")),
+        # JSON Schema's integers include 1e6, which TOML reads as a float.
+        limits=Limits(**{key: int(value) for key, value in document.get("limits", {}).items()}),
+        extensions=tuple(document.get("extensions", ())),
+        repositories={
+            name: RepositoryConfig(
+                name,
+                _path(folder, table["root"]),
+                _path(folder, table.get("registry", f"{name}.sqlite")),
+                name == default,
+                {
+                    dataset: DatasetConfig(
+                        dataset, options["plugin"], {key: value for key, value in options.items() if key != "plugin"}
+                    )
+                    for dataset, options in table["datasets"].items()
+                },
+            )
+            for name, table in repositories.items()
+        },
+    )
+
+
+def _path(folder: Path, text: str) -> Path:
+    return folder / Path(text).expanduser()

@@ -1,0 +1,107 @@
+"""The registry: which images exist, by science id and by place on the sky.
+
+One small interface, so that a registry that several machines share can take
+the place of the embedded one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ..record import FileStamp, ImageRecord
+
+Status = Literal["taken", "skipped", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """What became of a file of a dataset.
+
+    Attributes
+    ----------
+    stamp
+        The file as it was when it was read.
+    recipe
+        A fingerprint of how it was read.
+    status
+        ``duplicate`` if another file has the same image, and was there first.
+    reason
+        Why it was not taken.
+    """
+
+    stamp: FileStamp
+    recipe: str
+    status: Status
+    reason: str
+
+
+class Registry(Protocol):
+    """What the service asks of a registry; every method may be called from any thread.
+
+    All raise `imageserv.core.errors.UnavailableFault` if the registry cannot be read.
+    """
+
+    def by_science_id(self, dataset: str, science_id: int) -> ImageRecord | None:
+        """Return the image of a science id."""
+        ...
+
+    def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
+        """Return the images whose footprint contains a point (ICRS degrees); of a band, or of all for None.
+
+        The one whose centre is nearest comes first; of two equally near, that
+        of the lower science id. A footprint that is not exact counts as
+        containing what its cover contains.
+        """
+        ...
+
+    def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
+        """Return the image whose centre is nearest to a point, however far, and the distance in degrees."""
+        ...
+
+    def layout(self, dataset: str, path: str) -> bytes | None:
+        """Return the stored layout of a file."""
+        ...
+
+    def count(self, dataset: str) -> int:
+        """Return how many images a dataset has."""
+        ...
+
+    def files(self, dataset: str) -> Iterator[FileRow]:
+        """Yield all files of a dataset that were read, by path."""
+        ...
+
+    def any_file(self) -> FileStamp | None:
+        """Return one file that was taken, or None."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the registry."""
+        ...
+
+
+class WritableRegistry(Registry, Protocol):
+    """What ingest asks for besides. What is written between two commits becomes visible together, or not at all."""
+
+    def put_file(
+        self, dataset: str, stamp: FileStamp, recipe: str, images: Sequence[ImageRecord], layout: bytes
+    ) -> list[tuple[ImageRecord, str]]:
+        """Put a file and its images in place of what is there for its path.
+
+        Returns
+        -------
+        list of (ImageRecord, str)
+            The images that were not taken, since another file, whose path is given, has their science id.
+        """
+        ...
+
+    def skip_file(self, dataset: str, stamp: FileStamp, recipe: str, reason: str) -> None:
+        """Note a file that cannot be served, in place of what is there for its path."""
+        ...
+
+    def remove_file(self, dataset: str, path: str) -> None:
+        """Forget a file and its images."""
+        ...
+
+    def commit(self) -> None:
+        """Make durable what was written since the last commit."""
+        ...

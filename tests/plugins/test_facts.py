@@ -1,0 +1,108 @@
+from typing import Any
+
+import pytest
+from astropy.io import fits
+from astropy.time import Time
+
+from imageserv.plugins._facts import Facts
+
+
+def facts(*cards: tuple[str, object], raw: str = "") -> Facts:
+    header = fits.Header(cards)
+    if raw:
+        header.append(fits.Card.fromstring(raw.ljust(80)))
+    return Facts(header)
+
+
+def test_the_first_header_that_knows_counts() -> None:
+    found = Facts(fits.Header([("EXPTIME", 30.0)]), fits.Header([("EXPTIME", 60.0), ("OBJECT", " M13 ")]))
+    assert found.exposure() == 30.0
+    assert found.text("OBJECT") == "M13"
+    assert found.text("INSTRUME") is None
+    assert found.warnings == []
+
+
+def test_numbers_may_be_strings() -> None:
+    assert facts(("EXPTIME", " 53.907456")).number("EXPTIME") == 53.907456
+
+
+@pytest.mark.parametrize("value", ["n/a", "nan", "inf", "1,5", True])
+def test_what_is_no_number_is_none_and_a_warning(value: object) -> None:
+    found = facts(("EXPTIME", value))
+    assert found.number("EXPTIME") is None
+    (warning,) = found.warnings
+    assert "EXPTIME" in warning
+
+
+@pytest.mark.parametrize("card", ["EXPTIME =", "EXPTIME = ''"])
+def test_a_keyword_without_a_value_is_none_without_a_warning(card: str) -> None:
+    found = facts(raw=card)
+    assert found.number("EXPTIME") is None
+    assert found.text("EXPTIME") is None
+    assert found.warnings == []
+
+
+def test_a_card_that_cannot_be_read_is_a_warning() -> None:
+    found = facts(raw="EXPTIME = 'no end")
+    assert found.number("EXPTIME") is None
+    assert len(found.warnings) == 1
+
+
+def test_exposure_times_are_positive() -> None:
+    assert facts(("EXPTIME", 0.0)).exposure() is None
+    negative = facts(("EXPTIME", -1.0))
+    assert negative.exposure() is None
+    assert "negative" in negative.warnings[0]
+
+
+def test_times_become_utc() -> None:
+    found = facts()
+    # 32 leap seconds in 2005 (IERS Bulletin C); MJD 53640 is 2005-09-27.
+    expected = 53640 + (9 * 3600 + 5 * 60 + 35 - 32) / 86400
+    assert found.date("2005-09-27T09:05:35", "tai", "X") == pytest.approx(expected, abs=1e-9)
+    assert found.mjd(53640 + (9 * 3600 + 5 * 60 + 35) / 86400, "tai", "X") == pytest.approx(expected, abs=1e-9)
+    assert found.date("2005-09-27T09:05:03Z", "utc", "X") == pytest.approx(expected, abs=1e-9)
+    assert found.date("2005-09-27T09:06:07.184", "tt", "X") == pytest.approx(expected, abs=1e-9)
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("1955-04-14", "1955-04-14T00:00:00"),  # a plate, before there was UTC
+        ("14/04/55", "1955-04-14T00:00:00"),
+        ("14/04/1955", "1955-04-14T00:00:00"),
+        ("14/04/55T12:00:00", "1955-04-14T12:00:00"),
+        ("2038-04-14T06:00:00.25", "2038-04-14T06:00:00.25"),  # leap seconds to come
+    ],
+)
+def test_forms_of_dates(text: str, iso: str) -> None:
+    found = facts()
+    expected: Any = Time(iso, scale="tai")  # any scale without leap seconds counts the days alike
+    assert found.date(text, "utc", "X") == pytest.approx(expected.mjd, abs=1e-9)
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2005-13-01", "2005-09-27T25:00:00", "0000-00-00", "1066-10-14", "9999-12-31", "1/2/3/4"]
+)
+def test_what_is_no_date_is_none_and_a_warning(text: str) -> None:
+    found = facts()
+    assert found.date(text, "utc", "DATE-OBS") is None
+    (warning,) = found.warnings
+    assert "DATE-OBS" in warning
+
+
+@pytest.mark.parametrize("days", [0.0, -1e300, 1e300])
+def test_absurd_times_are_none_and_a_warning(days: float) -> None:
+    found = facts()
+    assert found.mjd(days, "tai", "TAI") is None
+    assert "TAI" in found.warnings[0]
+
+
+def test_time_scales() -> None:
+    assert facts().scale() == "utc"
+    assert facts(("TIMESYS", "tai")).scale() == "tai"
+    unknown = facts(("TIMESYS", "LOCAL"))
+    assert unknown.scale() is None
+    assert "LOCAL" in unknown.warnings[0]

@@ -1,0 +1,132 @@
+"""The web application: which path is answered by what."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
+from imageserv.core.repository import Service
+
+from . import pages
+from .edge import Edge
+from .faults import error_response
+from .metrics import Metrics
+from .threads import Threads
+from .v1.documents import Urls
+from .v1.routes import V1
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_READ = ("GET", "HEAD")
+
+
+def create_app(service: Service) -> Starlette:
+    """Make the application that serves all repositories of a service; it closes the service when it ends.
+
+    Parameters
+    ----------
+    service
+        As `imageserv.core.repository.open_service` gives it.
+
+    Raises
+    ------
+    PluginFault
+        Raised if a dataset's key has the name of a parameter of v1.
+    """
+    config = service.config
+    threads = Threads(running=config.limits.threads, waiting=config.limits.max_waiting)
+    metrics = Metrics()
+    v1 = V1(service, threads, Urls(config.base_url, config.path))
+    front = pages.front(v1.urls, service).encode()
+    manual = pages.manual(v1.urls, service).encode()
+
+    async def front_page(_request: Request) -> Response:
+        return Response(front, media_type="text/html")
+
+    async def manual_page(_request: Request) -> Response:
+        return Response(manual, media_type="text/html")
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": version("imageserv")})
+
+    async def counters(_request: Request) -> Response:
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        v1.close()
+        threads.close()
+        service.close()
+
+    routes = [
+        _route("/", front_page),
+        _route("/docs", manual_page),
+        _route("/healthz", health),
+        _route("/metrics", counters),
+    ]
+    for prefix in _prefixes(config.path):
+        routes += [
+            _route(f"{prefix}/v1/availability", v1.availability),
+            _route(f"{prefix}/v1/capabilities", v1.capabilities),
+            _route(f"{prefix}/v1/schema", v1.schema),
+            _route(f"{prefix}/v1/openapi.json", v1.openapi),
+            _route(f"{prefix}/v1/{{db_id}}", v1.images, "POST"),
+        ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Edge, metrics=metrics)],
+        exception_handlers={ImageServError: _refuse, HTTPException: _refuse_path},
+        lifespan=lifespan,
+    )
+    # An unknown path is unknown: clients that probe for siblings take a redirect for an answer.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _prefixes(path: str) -> list[str]:
+    """Return the API's path, and its alias: the specification writes some rows without ``/api``."""
+    alias = path.removeprefix("/api")
+    return [path, alias] if alias != path and alias.startswith("/") else [path]
+
+
+def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
+    """Make a route for GET, HEAD, further methods, and the OPTIONS that browsers ask before a request."""
+    allowed = ", ".join((*_READ, *methods, "OPTIONS"))
+    preflight = {
+        "Allow": allowed,
+        "Access-Control-Allow-Methods": allowed,
+        "Access-Control-Allow-Headers": "*, Authorization",  # the wildcard does not cover credentials
+        "Access-Control-Max-Age": "86400",
+    }
+
+    async def answer(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(None, 204, preflight)
+        return await endpoint(request)
+
+    return Route(path, answer, methods=[*_READ, *methods, "OPTIONS"])
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    return error_response(request, error)
+
+
+async def _refuse_path(request: Request, error: Exception) -> Response:
+    """Answer what the router finds wrong: 404, or 405 with Allow."""
+    if not isinstance(error, HTTPException) or error.status_code not in (404, 405):
+        return error_response(request, error)
+    if error.status_code == 404:
+        return error_response(request, NotFoundFault(f"there is nothing at {request.url.path}"))
+    allowed = (error.headers or {}).get("Allow", "")
+    fault = UsageFault(f"{request.method} is no method of this resource; it takes {allowed}")
+    response = error_response(request, fault, status=405)
+    response.headers["Allow"] = allowed
+    return response

@@ -1,0 +1,90 @@
+"""What surrounds every request: its id, its line in the log, CORS, and a last resort for what nobody caught."""
+
+import logging
+import secrets
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import logs
+from .faults import error_response
+from .metrics import Metrics
+
+_EXPOSED = ", ".join(
+    [
+        *(f"X-ImageServ-{name}" for name in ("Parent", "Requested", "Delivered", "Clipped", "Coverage", "Candidates")),
+        "Accept-Ranges",
+        "Content-Disposition",
+        "Content-Range",
+        "ETag",
+        "Last-Modified",
+        "Retry-After",
+        "X-Request-Id",
+    ]
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware, the outermost of ours.
+
+    It puts the request's ``id`` into its state; an application may add
+    ``image``, the identifier of the image it answered with, for the log.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        request.state.id = identifier = secrets.token_hex(8)
+        status, size = 0, 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = identifier
+                # Images are public, or refused by header: browsers may read them from any page.
+                headers["Access-Control-Allow-Origin"] = "*"
+                headers["Access-Control-Expose-Headers"] = _EXPOSED
+            elif request.method != "HEAD":
+                size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except ClientDisconnect:
+            status = 499  # as nginx logs it: nobody is there to be answered
+        except Exception as error:
+            _log.exception("unexpected", extra={"facts": {"id": identifier}})
+            if not status:
+                await error_response(request, error)(scope, receive, send_on)
+        finally:
+            self._report(request, status, size, time.perf_counter() - started)
+
+    def _report(self, request: Request, status: int, size: int, seconds: float) -> None:
+        self._metrics.count(getattr(request.scope.get("route"), "path", "other"), status, size, seconds)
+        query: bytes = request.scope["query_string"]
+        facts = {
+            "id": request.state.id,
+            "client": request.client.host if request.client else None,
+            "method": request.method,
+            "target": (request.url.path + ("?" + query.decode("latin-1") if query else ""))[:2000],
+            "status": status,
+            "bytes": size,
+            "ms": round(seconds * 1000, 3),
+        }
+        if image := getattr(request.state, "image", None):
+            facts["image"] = image
+        logs.requests.info("", extra={"facts": facts})

@@ -1,0 +1,39 @@
+"""Logs: one JSON object a line, on standard error."""
+
+import json
+import logging
+import time
+from typing import Any
+
+requests = logging.getLogger("imageserv.requests")
+"""Where each request is reported, with its facts as ``extra={"facts": {...}}``."""
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as one line of JSON: time (UTC), level, logger, the message, facts, and a traceback if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "time": f"{moment}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        if message := record.getMessage():
+            line["message"] = message
+        line |= getattr(record, "facts", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": f"{__name__}.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"imageserv": {"level": "INFO"}},
+}
+"""For `logging.config.dictConfig`; each worker applies it."""

@@ -1,0 +1,109 @@
+"""From a question to an answer: HTTP's responses, and the parts that the command line shares."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+
+from imageserv.core.repository import Report, Repository, Selection
+from imageserv.core.sky.stencil import Box, PixelBox
+
+from ..images import FileResponse, entity_tag, image_headers, not_modified
+from ..threads import Threads
+from .query import IdQuestion, ImageQuestion
+
+
+def answer_id(repository: Repository, question: IdQuestion) -> dict[str, int | str] | int:
+    """Answer U_1 and U_2, as a JSON value.
+
+    Raises
+    ------
+    UsageFault
+        Raised if the science id encodes no data id.
+    NotFoundFault
+        Raised if only the registry could tell, and does not know it.
+    """
+    if question.want == "science id":
+        return question.science_id
+    return dict(repository.decode(question.dataset, question.science_id))
+
+
+def cutout_name(selection: Selection, stencil: Box) -> str:
+    """Return the name of a cutout's file, the same for the same question."""
+    record = selection.record
+    image = "-".join([record.dataset, *(str(value) for value in record.data_id.values())])
+    size = f"{stencil.width:.10g}x{stencil.height:.10g}{stencil.unit}"
+    return f"{image}_{stencil.ra:.8g}{stencil.dec:+.8g}_{size}.fits"
+
+
+def answer_image(
+    repository: Repository, question: ImageQuestion, selection: Selection, asked: Headers, media_type: str, threads: Threads
+) -> Response:
+    """Answer a request for an image: with a cutout, the stored file or a part of it, or 304. Reads files.
+
+    Parameters
+    ----------
+    selection
+        The image that the question means.
+    asked
+        The request's headers.
+    media_type
+        Of the answer.
+    threads
+        Where a stored file will be read.
+
+    Raises
+    ------
+    ImageServError
+        Raised as `Repository.whole` and `Repository.cutout` do.
+    """
+    if question.stencil is None:
+        return _whole(repository, selection, asked, media_type, threads)
+    return _cutout(repository, question, question.stencil, selection, asked, media_type)
+
+
+def _whole(
+    repository: Repository, selection: Selection, asked: Headers, media_type: str, threads: Threads
+) -> Response:
+    stored = repository.whole(selection)
+    width, height = selection.record.shape
+    box = PixelBox(0, width, 0, height)
+    report = Report(selection.publisher_did, box, box, selection.candidates)
+    headers = image_headers(
+        _lines(report),
+        filename=stored.name,
+        etag=entity_tag(selection.publisher_did, stored.size, stored.mtime, media_type),
+        modified=stored.mtime,
+    )
+    if not_modified(asked, headers):
+        return Response(None, 304, headers)
+    return FileResponse(stored.path, stored.size, asked, headers, media_type, threads)
+
+
+def _cutout(
+    repository: Repository, question: ImageQuestion, stencil: Box, selection: Selection, asked: Headers, media_type: str
+) -> Response:
+    # The record as the file is now, should it have changed since it was ingested.
+    current = replace(selection, record=repository.open(selection.record).record)
+    etag = entity_tag(current.fingerprint, selection.candidates, stencil, question.detail, media_type)
+    modified = current.record.file.mtime_ns / 1e9
+    name = cutout_name(selection, stencil)
+    headers = image_headers({}, filename=name, etag=etag, modified=modified)
+    if not_modified(asked, headers):
+        return Response(None, 304, headers)
+    answer = repository.cutout(selection, stencil, question.detail)
+    headers = image_headers(_lines(answer.report), filename=name, etag=etag, modified=modified)
+    return Response(answer.content, 200, headers, media_type)
+
+
+def _lines(report: Report) -> Mapping[str, str]:
+    """Return the report of section 6, a header for each of its cards."""
+    return {
+        "Parent": report.parent,
+        "Requested": report.requested.section(),
+        "Delivered": report.delivered.section(),
+        "Clipped": str(report.clipped).lower(),
+        "Coverage": str(round(report.coverage, 6)),
+        "Candidates": str(report.candidates),
+    }

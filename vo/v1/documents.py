@@ -1,0 +1,120 @@
+"""Availability and capabilities: one model each, as JSON and as VOSI's XML."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imageserv.core.dali.vosi import Availability, Capability, Interface
+from imageserv.core.dataset import Dataset
+from imageserv.core.repository import Repository, Service
+
+from .nested import key_schema
+from .parameters import accepted
+
+VERSIONS = ("v1",)
+"""The versions of the API that are served."""
+
+FORMATS = {"json": ("application/json",), "xml": ("text/xml", "application/xml")}
+"""The formats of these documents, by their short names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where things are, as clients see it.
+
+    Parameters
+    ----------
+    base
+        The configured base URL.
+    path
+        The configured path of the API.
+    """
+
+    base: str
+    path: str
+
+    def v1(self, name: str) -> str:
+        """Return the absolute URL of a document of v1, or of a repository."""
+        return f"{self.base}{self.path}/v1/{name}"
+
+    def relative(self, name: str) -> str:
+        """Return the same as capabilities have it: below the host, without ``/api``."""
+        return f"{self.path.removeprefix('/api').lstrip('/')}/v1/{name}".lstrip("/")
+
+
+def availability_json(urls: Urls, faults: Mapping[str, str | None]) -> dict[str, Any]:
+    """Write the availability document as v1 has it.
+
+    Parameters
+    ----------
+    faults
+        For each repository why it cannot be read, None if it can.
+    """
+    reasons = [reason for reason in faults.values() if reason]
+    return {
+        "Status": "; ".join(reasons) or "imageREST_v1 is accepting queries.",
+        "available": str(not reasons).lower(),
+        "versions": list(VERSIONS),
+        "repositories": [
+            {"name": name, "url": urls.v1(name), "available": str(reason is None).lower()}
+            for name, reason in faults.items()
+        ],
+    }
+
+
+def availability_model(urls: Urls, faults: Mapping[str, str | None]) -> Availability:
+    """Return the same for VOSI."""
+    document = availability_json(urls, faults)
+    notes = tuple(f"{entry['name']}: {entry['url']}" for entry in document["repositories"])
+    return Availability(document["available"] == "true", (document["Status"], *notes))
+
+
+def capabilities_json(urls: Urls, service: Service) -> dict[str, Any]:
+    """Write the capabilities document as v1 has it: three entries fixed by the specification, and the repositories."""
+    return {
+        "availability": {"url": urls.relative("availability")},
+        "query": {"url": urls.relative(service.default.name), "interface": ["DAX"]},
+        "capabilities": {"url": urls.relative("capabilities")},
+        "repositories": [_repository(urls, repository) for repository in service.repositories.values()],
+    }
+
+
+def capabilities_model(urls: Urls, service: Service) -> list[Capability]:
+    """Return the same for VOSI, each repository a capability without a standard."""
+    return [
+        *(
+            Capability((Interface(urls.v1(name), "full", version="1.1"),), f"ivo://ivoa.net/std/VOSI#{name}")
+            for name in ("capabilities", "availability")
+        ),
+        *(
+            Capability(
+                (
+                    Interface(
+                        urls.v1(repository.name), "base", query_types=("GET", "POST"), result_type="application/fits"
+                    ),
+                ),
+                description=f"Images and cutouts of {repository.name}: {', '.join(repository.datasets)}",
+            )
+            for repository in service.repositories.values()
+        ),
+    ]
+
+
+def _repository(urls: Urls, repository: Repository) -> dict[str, Any]:
+    return {
+        "name": repository.name,
+        "url": urls.v1(repository.name),
+        "default": repository.default,
+        "datasets": [_dataset(plugin.name, plugin.declaration) for plugin in repository.datasets.values()],
+    }
+
+
+def _dataset(name: str, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": dataset.description,
+        "keys": [{"name": key.name, **key_schema(key)} for key in dataset.keys],
+        "filters": [{"name": band.name, "em_min": band.em_min, "em_max": band.em_max} for band in dataset.bands],
+        "planes": list(dataset.planes),
+        "accepted": accepted(dataset),
+    }
