@@ -94,6 +94,14 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
     return Examined(stamp, file.layout, images, tuple(warnings))
 
 
+def examines(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) -> bool:
+    """Tell whether a plugin would have a file, be it to take it or to refuse it."""
+    try:
+        return plugin.recognise(CandidateFile(store, path, limits)) is not None
+    except Exception:  # as `examine`: it tripped over the file, so the file is of its dataset
+        return True
+
+
 def _stamp(store: FileStore, path: str) -> FileStamp:
     """Stamp a file before it is read; of one that cannot be read, only the plugin tells whether that matters."""
     try:

@@ -1,7 +1,7 @@
 """A repository: what a ``<db id>`` names, from a question to an image."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -9,13 +9,13 @@ from urllib.parse import quote
 from .config import Config, RepositoryConfig
 from .dataset import DataId
 from .errors import FitsFault, NotFoundFault, UnavailableFault, UsageFault
-from .examine import examine
+from .examine import examine, examines
 from .fits.cards import make_card
 from .fits.engine import CutoutRequest, Detail, write
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
-from .ingest import Ingest, Progress, Summary, recipe
+from .ingest import Ingest, Progress, Summary, recipe, walk
 from .manager import DatasetPlugin, Plugins
 from .record import FileStamp, ImageRecord
 from .registry import WritableRegistry
@@ -148,6 +148,11 @@ class Repository:
     writable
         Whether to open the registry for ingest.
 
+    Attributes
+    ----------
+    registry
+        Which images there are.
+
     Raises
     ------
     PluginFault
@@ -168,13 +173,13 @@ class Repository:
         self.datasets: Mapping[str, DatasetPlugin] = self._plugins.datasets
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
-        self._registry: WritableRegistry = open_registry(config.registry, writable=writable)
+        self.registry: WritableRegistry = open_registry(config.registry, writable=writable)
         self._open = OpenImages()
 
     def close(self) -> None:
         """Close the registry and let go of open images."""
         self._open.clear()
-        self._registry.close()
+        self.registry.close()
 
     def dataset(self, name: str) -> DatasetPlugin:
         """Return a dataset by its configured name, compared without case.
@@ -212,7 +217,7 @@ class Repository:
         """
         data_id = plugin.data_id(science_id)
         if data_id is None:
-            record = self._registry.by_science_id(plugin.name, science_id)
+            record = self.registry.by_science_id(plugin.name, science_id)
             if record is None:
                 raise NotFoundFault(f"{plugin.name} has no image with the science id {science_id}", parameter="sid")
             data_id = record.data_id
@@ -236,11 +241,11 @@ class Repository:
                 return self._closest(plugin, ra, dec, band)
             case ByScienceId(science_id):
                 plugin.data_id(science_id)  # refuses an integer that encodes nothing
-                record = self._registry.by_science_id(plugin.name, science_id)
+                record = self.registry.by_science_id(plugin.name, science_id)
                 what = f"the science id {science_id}"
             case ByDataId(data_id):
                 data_id = plugin.declaration.check_data_id(data_id)
-                record = self._registry.by_science_id(plugin.name, plugin.science_id(data_id))
+                record = self.registry.by_science_id(plugin.name, plugin.science_id(data_id))
                 if record is not None and dict(record.data_id) != dict(data_id):
                     record = None  # two data ids with one hashed science id
                 what = "the data id " + ", ".join(f"{key}={value}" for key, value in data_id.items())
@@ -251,13 +256,13 @@ class Repository:
     def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None) -> Selection:
         records = [
             record
-            for record in self._registry.containing(plugin.name, band, ra, dec)
+            for record in self.registry.containing(plugin.name, band, ra, dec)
             if record.footprint is None or record.footprint.exact or self._reaches(record, ra, dec)
         ]
         if records:
             return Selection(records[0], len(records), self.publisher_did(records[0]))
         which = plugin.name if band is None else f"{plugin.name} {band}"
-        nearest = self._registry.nearest(plugin.name, band, ra, dec)
+        nearest = self.registry.nearest(plugin.name, band, ra, dec)
         if nearest is None:
             raise NotFoundFault(f"{self.name} has no {which} image with a position on the sky")
         record, distance = nearest
@@ -289,7 +294,7 @@ class Repository:
         )
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
-        blob = self._registry.layout(record.dataset, record.file.path)
+        blob = self.registry.layout(record.dataset, record.file.path)
         if stamp == record.file and blob is not None:
             layout = Layout.from_bytes(blob)
         else:
@@ -365,9 +370,24 @@ class Repository:
         """
         if not os.access(self._config.root, os.R_OK | os.X_OK):
             raise UnavailableFault(f"{self.name}: its files cannot be read")
-        sample = self._registry.any_file()
+        sample = self.registry.any_file()
         if sample is not None:
             self._stamp(sample.path)
+
+    def audit(self) -> Iterator[tuple[str, str, str]]:
+        """Hold the registry against the files, and yield what does not agree: dataset, path, and what is the matter."""
+        paths = list(walk(self._config.root))
+        for plugin in self.datasets.values():
+            known = {row.stamp.path: row for row in self.registry.files(plugin.name)}
+            for path in sorted(known.keys() - set(paths)):
+                yield plugin.name, path, "gone since it was ingested"
+            for path in paths:
+                row = known.get(path)
+                if row is None:
+                    if examines(plugin, self._files, path, self._limits):
+                        yield plugin.name, path, "not ingested yet"
+                elif row.status == "taken" and self._stamp(path) != row.stamp:
+                    yield plugin.name, path, "changed since it was ingested"
 
     def ingest(self, dataset: str | None, progress: Progress) -> list[Summary]:
         """Bring the registry up to date with the files, for all datasets or one.
@@ -384,7 +404,7 @@ class Repository:
             plugin.name: recipe(plugin, self._config.datasets[plugin.name].options, self._limits) for plugin in plugins
         }
         lock = self._config.registry.with_suffix(".lock")
-        return Ingest(self._files, self._registry, recipes, self._limits, lock).run(plugins, progress)
+        return Ingest(self._files, self.registry, recipes, self._limits, lock).run(plugins, progress)
 
 
 class Service:

@@ -55,9 +55,9 @@ class TileReader:
         self._max_tile_pixels = max_tile_pixels
         self._hdus: Any = fits.open(path, mode="readonly", memmap=True, do_not_scale_image_data=True)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._hdus.close()
+    def __del__(self) -> None:
+        if hdus := getattr(self, "_hdus", None):
+            hdus.close()
 
     def read(self, hdu: Hdu, section: tuple[slice, ...]) -> NDArray[Any]:
         """Return the stored (unscaled) pixels of a section.

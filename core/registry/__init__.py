@@ -70,6 +70,10 @@ class Registry(Protocol):
         """Yield all files of a dataset that were read, by path."""
         ...
 
+    def images(self, dataset: str) -> Iterator[ImageRecord]:
+        """Yield all images of a dataset, by science id."""
+        ...
+
     def any_file(self) -> FileStamp | None:
         """Return one file that was taken, or None."""
         ...

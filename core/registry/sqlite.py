@@ -203,6 +203,17 @@ class SqliteRegistry:
         for path, size, mtime_ns, recipe, status, reason in rows:
             yield FileRow(FileStamp(path, size, mtime_ns), recipe, status, reason)
 
+    def images(self, dataset: str) -> Iterator[ImageRecord]:
+        """Yield all images of a dataset, by science id; a thousand at a time are in memory."""
+        last = -1
+        while rows := self._ask(
+            f"SELECT {_COLUMNS} {_FROM} WHERE i.dataset = :dataset AND i.science_id > :last"
+            " ORDER BY i.science_id LIMIT 1000",
+            {"dataset": dataset, "last": last},
+        ):
+            yield from map(_record, rows)
+            last = rows[-1][0]
+
     def any_file(self) -> FileStamp | None:
         """Return one file that was taken, or None."""
         rows = self._ask("SELECT path, size, mtime_ns FROM files WHERE status = 'taken' LIMIT 1", {})

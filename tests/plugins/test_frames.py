@@ -22,6 +22,7 @@ Plugin = Raw | Calexp | DeepCoadd
 RAW = Raw("raw", {})
 CALEXP = Calexp("calexp", {})
 DEEPCOADD = DeepCoadd("deepcoadd", {})
+PLUGINS: tuple[Plugin, ...] = (RAW, CALEXP, DEEPCOADD)
 
 FRAME = {"run": 5646, "camcol": 4, "field": 694, "filter": "r"}
 SKY = np.zeros((6, 8), np.float32)
@@ -208,7 +209,7 @@ def test_configured_templates_replace_the_default_ones(tmp_path: Path, candidate
 def test_examples_are_the_rows_i_1_to_i_22() -> None:
     titles = [
         example.title.split()[0]
-        for plugin in (RAW, CALEXP, DEEPCOADD)
+        for plugin in PLUGINS
         for example in plugin.imageserv_dataset().examples
     ]
     assert sorted(titles) == sorted(f"I_{row}" for row in range(1, 23))
@@ -263,7 +264,7 @@ def test_every_real_image_is_recognised_by_one_dataset(real_data: Path, candidat
         assert plugin.imageserv_science_id(found.data_id) == science_id
         assert [plane.name for plane in found.planes] == ["image", "mask", "variance"][:planes]
         assert found.warnings == ()
-        for other in {RAW, CALEXP, DEEPCOADD} - {plugin}:
+        for other in set(PLUGINS) - {plugin}:
             assert other.imageserv_recognise(candidate(root, path)) is None
 
 

@@ -1,0 +1,91 @@
+"""Strange real files, through the generic plugin: each is served right, or refused with a reason."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from imageserv.core.config import load
+from imageserv.core.errors import NoOverlapFault
+from imageserv.core.repository import Repository, Selection
+from imageserv.core.sky.footprint import vectors_to_degrees
+from imageserv.core.sky.stencil import Box
+
+
+@pytest.fixture(scope="module")
+def zoo(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    if not (real_data / "zoo").is_dir():
+        pytest.skip("no zoo of strange files")
+    path = tmp_path_factory.mktemp("zoo") / "imageserv.toml"
+    path.write_text(
+        f'[repositories.zoo]\nroot = "{real_data / "zoo"}"\n[repositories.zoo.datasets.image]\nplugin = "image"\n'
+    )
+    config = load(path)
+    repository = Repository(config.repositories["zoo"], config, writable=True)
+    (summary,) = repository.ingest(None, lambda done, total, name: None)
+    assert summary.images > 0
+    assert all(reason for _, reason in summary.skipped)
+    yield repository
+    repository.close()
+
+
+def test_every_image_is_cut_rightly(zoo: Repository, real_data: Path) -> None:
+    cut = 0
+    for record in zoo.registry.images("image"):
+        if record.footprint is None:
+            continue
+        ra, dec = map(float, vectors_to_degrees(record.footprint.center))
+        selection = Selection(record, 1, zoo.publisher_did(record))
+        try:
+            answer = zoo.cutout(selection, Box(ra, dec, 11, 8, "pixel"), "planes")
+        except NoOverlapFault:
+            assert not record.footprint.exact  # the middle of a cap may be off the projection
+            continue
+        box, hdu = answer.report.delivered, record.planes[0].hdu
+        assert box.area
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parent = fits.open(real_data / "zoo" / record.file.path, do_not_scale_image_data=True)
+            child = fits.open(io.BytesIO(answer.content), do_not_scale_image_data=True)
+            child.verify("silentfix+exception")  # what the parent has wrong of its own, say 1e-7 in small letters
+            piece = next(entry for entry in child if entry.header["NAXIS"])
+            axes = zoo.open(record).wcs.axes
+            section = [slice(None)] * parent[hdu].data.ndim
+            section[-1 - axes[0]] = slice(box.x_min, box.x_max)
+            section[-1 - axes[1]] = slice(box.y_min, box.y_max)
+            np.testing.assert_array_equal(piece.data, parent[hdu].data[tuple(section)], err_msg=record.file.path)
+            assert piece.header["BITPIX"] == parent[hdu].header["BITPIX"]
+            assert piece.header.get("BZERO") == parent[hdu].header.get("BZERO")
+            same_sky(parent[hdu].header, piece.header, axes, (box.x_min, box.y_min), (box.width, box.height))
+        parent.close()
+        cut += 1
+    assert cut > 50
+
+
+def same_sky(
+    parent: fits.Header, child: fits.Header, axes: tuple[int, int], offset: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """Assert that the celestial WCS of the child is the parent's to 1e-6 pixel of the parent, everywhere in it."""
+    try:
+        old, new = WCS(parent), WCS(child)
+    except Exception:  # astropy cannot read the parent's whole WCS either
+        return
+    xs, ys = (grid.ravel() for grid in np.meshgrid(np.linspace(0, size[0] - 1, 5), np.linspace(0, size[1] - 1, 5)))
+    pixels = np.zeros((len(xs), old.naxis))
+    pixels[:, axes[0]], pixels[:, axes[1]] = xs, ys
+    shifted = pixels.copy()
+    shifted[:, axes[0]] += offset[0]
+    shifted[:, axes[1]] += offset[1]
+    places, expected = new.all_pix2world(pixels, 0)[:, axes], old.all_pix2world(shifted, 0)[:, axes]
+    step = np.zeros(old.naxis)
+    step[axes[0]] = 1e-6
+    good = np.isfinite(expected).all(axis=1)
+    assert (np.isfinite(places).all(axis=1) == good).all()
+    bound = np.abs(old.all_pix2world(shifted + step * 1e3, 0)[:, axes] - expected)[good].max() / 1e3
+    difference = np.abs(places - expected)[good]
+    difference = np.minimum(difference, 360 - difference)
+    assert difference.max() <= max(bound, 1e-11)
