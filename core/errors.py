@@ -37,9 +37,7 @@ class ImageServError(Exception):
         Further facts for the error document, as JSON values.
     """
 
-    def __init__(
-        self, message: str, *, parameter: str | None = None, details: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, parameter: str | None = None, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.parameter = parameter

@@ -32,9 +32,9 @@ from .demo import Demo
 from .record import Found
 
 if TYPE_CHECKING:  # only for annotations: these modules are far heavier than the contract
+    from .examine import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
-    from .examine import CandidateFile
 
 CONTRACT = 1
 """The version of the contract."""

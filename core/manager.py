@@ -15,9 +15,9 @@ from .errors import ConfigurationFault, ImageServError, PluginFault
 from .record import Found
 
 if TYPE_CHECKING:
+    from .examine import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
-    from .examine import CandidateFile
 
 DATASETS = "imageserv.dataset"
 EXTENSIONS = "imageserv.extension"
@@ -157,7 +157,9 @@ class Plugins:
             extension = _make(EXTENSIONS, name, where)
             self._register(extension, f"extension {name}", where)
             for hook in (*_REQUIRED, *_OPTIONAL):
-                if any(i.plugin is extension and not i.wrapper for i in getattr(self._manager.hook, hook).get_hookimpls()):
+                if any(
+                    i.plugin is extension and not i.wrapper for i in getattr(self._manager.hook, hook).get_hookimpls()
+                ):
                     raise PluginFault(f"{where}: an extension may wrap {hook}, not implement it")
         self.datasets: dict[str, DatasetPlugin] = {
             name: DatasetPlugin(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from .config import Config, RepositoryConfig
 from .dataset import DataId
-from .errors import FitsFault, NotFoundFault, UnavailableFault, UsageFault
+from .errors import FitsFault, NotFoundFault, UnavailableFault
 from .examine import examine, examines
 from .fits.cards import make_card
 from .fits.engine import CutoutRequest, Detail, write
@@ -192,9 +192,7 @@ class Repository:
         for plugin in self.datasets.values():
             if plugin.name.lower() == name.lower():
                 return plugin
-        raise NotFoundFault(
-            f"{self.name} has no dataset {name!r}; it has {', '.join(self.datasets)}", parameter="ds"
-        )
+        raise NotFoundFault(f"{self.name} has no dataset {name!r}; it has {', '.join(self.datasets)}", parameter="ds")
 
     def authorise(self, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask the plugins whether a client may have images of a dataset; raises what they raise."""
@@ -289,9 +287,7 @@ class Repository:
             Raised if the file is gone, or no longer holds this image.
         """
         stamp = self._stamp(record.file.path)
-        return self._open.get(
-            (record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp)
-        )
+        return self._open.get((record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp))
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
         blob = self.registry.layout(record.dataset, record.file.path)

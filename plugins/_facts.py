@@ -1,6 +1,7 @@
 """What headers say of an observation, read forgivingly: a broken value is None and a warning, never an error."""
 
 import math
+import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -91,9 +92,12 @@ class Facts:
         return self.mjd(float(time.mjd), scale, origin)
 
     def scale(self) -> str | None:
-        """Return astropy's name of the time scale that TIMESYS names; UTC if it names none."""
+        """Return astropy's name of the time scale that TIMESYS names; UTC if it names none.
+
+        Its first word counts: ``TT(TAI)`` is TT, and ``UTC approximate`` is UTC.
+        """
         name = self.text("TIMESYS") or "UTC"
-        scale = _SCALES.get(name.upper())
+        scale = _SCALES.get(re.split(r"[ (]", name)[0].upper())
         if scale is None:
             self.warnings.append(f"TIMESYS = {name!r} is not one of {', '.join(_SCALES)}")
         return scale

@@ -119,6 +119,7 @@ class HeaderTemplate:
             self.places.setdefault(card_keyword(card), []).append(place)
 
     def __contains__(self, keyword: str) -> bool:
+        """Tell whether there is a card of that keyword."""
         return keyword in self.places
 
     def value(self, keyword: str) -> bool | int | float | str | None:

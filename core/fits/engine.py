@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import LimitFault, NoOverlapFault
-from ..sky.boxes import pixel_box
-from ..sky.stencil import PixelBox, Stencil
+from imageserv.core.errors import LimitFault, NoOverlapFault
+from imageserv.core.sky.boxes import pixel_box
+from imageserv.core.sky.stencil import PixelBox, Stencil
+
 from .cards import HeaderTemplate, make_card
 from .headers import empty_primary
 from .layout import BLOCK, Hdu

@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import FitsFault, UnavailableFault
-from ..record import FileStamp
+from imageserv.core.errors import FitsFault, UnavailableFault
+from imageserv.core.record import FileStamp
 
 _STALE_SECONDS = 3600
 """A half-unpacked file as old as this belongs to a process that died."""
@@ -112,7 +112,10 @@ class UnpackedCache:
 
     @contextlib.contextmanager
     def _only_one(self, name: str) -> Iterator[None]:
-        """Let one thread at a time unpack a file. (Two processes may both do it: the last rename wins, both are whole.)"""
+        """Let one thread at a time unpack a file.
+
+        Two processes may both do it: the last rename wins, and both copies are whole.
+        """
         with self._lock:
             lock = self._busy.setdefault(name, threading.Lock())
         with lock:
@@ -182,6 +185,7 @@ class MappedFile:
             raise
 
     def __del__(self) -> None:
+        """Close the file."""
         fd = getattr(self, "_fd", -1)
         if fd >= 0:
             os.close(fd)

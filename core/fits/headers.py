@@ -13,7 +13,8 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 
-from ..errors import UnsupportedFault
+from imageserv.core.errors import UnsupportedFault
+
 from .cards import HeaderTemplate, card_value, make_card
 from .layout import BITPIX, Hdu
 from .tiles import image_header
@@ -88,7 +89,7 @@ class PlaneHeader:
                 card = self.template.cards[place]
                 value = card_value(card)
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise UnsupportedFault(f"its header has {keyword} = {value!r}, no number: only the whole file is served")
+                    raise UnsupportedFault(f"only the whole file is served: {keyword} = {value!r} is no number")
                 comment = card[10:].partition(b"/")[2].strip().decode("ascii")
                 changes[place] = make_card(keyword, float(value + sign * start), comment)
         added = [make_card(keyword, float(-ranges[axis][0])) for keyword, axis in self._missing if ranges[axis][0]]

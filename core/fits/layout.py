@@ -18,8 +18,9 @@ from typing import BinaryIO, Literal
 
 from astropy.io import fits
 
-from ..config import Limits
-from ..errors import FitsFault
+from imageserv.core.config import Limits
+from imageserv.core.errors import FitsFault
+
 from .cards import CARD, card_keyword, card_value
 
 BLOCK = 2880
@@ -30,7 +31,14 @@ BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 
 Kind = Literal["image", "compressed", "table", "other"]
 
-_PACKERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x1f\x9d": "compress", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKERS = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x1f\x9d": "compress",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+"""How files that are packed with something else than gzip start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +286,8 @@ class _Facts:
             raise FitsFault(f"PCOUNT {pcount} or GCOUNT {gcount} is negative")
         if "XTENSION" not in self.cards and not groups:
             pcount, gcount = 0, 1  # they mean nothing in a primary array
-        return BITPIX[bitpix] * gcount * (pcount + math.prod(shape[1:] if groups else shape))
+        pixels: int = math.prod(shape[1:] if groups else shape)
+        return BITPIX[bitpix] * gcount * (pcount + pixels)
 
     def image(self) -> tuple[Kind, int, tuple[int, ...]]:
         """Return the kind, and BITPIX and axes of the image."""

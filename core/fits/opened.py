@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Limits
-from ..errors import UnavailableFault, UnsupportedFault
-from ..record import ImageRecord
-from ..sky.wcs import SkyWcs
+from imageserv.core.config import Limits
+from imageserv.core.errors import UnavailableFault, UnsupportedFault
+from imageserv.core.record import ImageRecord
+from imageserv.core.sky.wcs import SkyWcs
+
 from .files import MappedFile
 from .headers import PlaneHeader, Ranges
 from .layout import Hdu, Layout

@@ -1,4 +1,4 @@
-"""Tile-compressed images (FITS 4.0 section 10): decoding the tiles that a section touches, and the image's own header."""
+"""Tile-compressed images (FITS 4.0 section 10): the tiles that a section touches, and the image's own header."""
 
 import math
 import re
@@ -11,7 +11,8 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ..errors import FitsFault, LimitFault
+from imageserv.core.errors import FitsFault, LimitFault
+
 from .cards import CARD, HeaderTemplate, make_card
 from .layout import Hdu
 
@@ -56,6 +57,7 @@ class TileReader:
         self._hdus: Any = fits.open(path, mode="readonly", memmap=True, do_not_scale_image_data=True)
 
     def __del__(self) -> None:
+        """Close the file."""
         if hdus := getattr(self, "_hdus", None):
             hdus.close()
 
@@ -82,7 +84,8 @@ class TileReader:
         header = HeaderTemplate(hdu.header)
         tile = [header.value(f"ZTILE{axis}") for axis in range(1, len(hdu.shape) + 1)]
         lengths = [
-            length if isinstance(length, int) else (hdu.shape[0] if axis == 0 else 1) for axis, length in enumerate(tile)
+            length if isinstance(length, int) else (hdu.shape[0] if axis == 0 else 1)  # the default: rows
+            for axis, length in enumerate(tile)
         ]
         if math.prod(lengths) > self._max_tile_pixels or min(lengths) < 1:
             raise LimitFault(f"its tiles have {math.prod(lengths)} pixels; at most {self._max_tile_pixels} are decoded")

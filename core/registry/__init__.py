@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..record import FileStamp, ImageRecord
+from imageserv.core.record import FileStamp, ImageRecord
 
 Status = Literal["taken", "skipped", "duplicate"]
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationFault, UnavailableFault
-from ..record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from ..sky.footprint import bounds, contains, degrees_to_vectors, separation, vectors_to_degrees
+from imageserv.core.errors import ConfigurationFault, UnavailableFault
+from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
+from imageserv.core.sky.footprint import bounds, contains, degrees_to_vectors, separation, vectors_to_degrees
+
 from . import FileRow
 
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours

@@ -2,7 +2,8 @@
 
 import math
 
-from ..errors import NoOverlapFault
+from imageserv.core.errors import NoOverlapFault
+
 from .stencil import PixelBox, Stencil
 from .wcs import SkyWcs
 

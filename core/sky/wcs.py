@@ -12,9 +12,9 @@ from astropy.coordinates import (
     FK4,
     FK5,
     ICRS,
-    BaseCoordinateFrame,
     BarycentricMeanEcliptic,
     BarycentricTrueEcliptic,
+    BaseCoordinateFrame,
     FK4NoETerms,
     Galactic,
     GeocentricTrueEcliptic,
@@ -26,7 +26,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from ..errors import UnsupportedFault
+from imageserv.core.errors import UnsupportedFault
+
 from .footprint import degrees_to_vectors, separation, vectors_to_degrees
 
 # astropy logs a line for every header with SIP terms; it says nothing that an operator can act on.

@@ -103,6 +103,8 @@ def test_absurd_times_are_none_and_a_warning(days: float) -> None:
 def test_time_scales() -> None:
     assert facts().scale() == "utc"
     assert facts(("TIMESYS", "tai")).scale() == "tai"
+    assert facts(("TIMESYS", "UTC approximate")).scale() == "utc"
+    assert facts(("TIMESYS", "TT(TAI)")).scale() == "tt"
     unknown = facts(("TIMESYS", "LOCAL"))
     assert unknown.scale() is None
     assert "LOCAL" in unknown.warnings[0]

@@ -207,11 +207,7 @@ def test_configured_templates_replace_the_default_ones(tmp_path: Path, candidate
 
 
 def test_examples_are_the_rows_i_1_to_i_22() -> None:
-    titles = [
-        example.title.split()[0]
-        for plugin in PLUGINS
-        for example in plugin.imageserv_dataset().examples
-    ]
+    titles = [example.title.split()[0] for plugin in PLUGINS for example in plugin.imageserv_dataset().examples]
     assert sorted(titles) == sorted(f"I_{row}" for row in range(1, 23))
 
 

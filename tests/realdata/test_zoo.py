@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+
 from imageserv.core.config import load
 from imageserv.core.errors import NoOverlapFault
 from imageserv.core.repository import Repository, Selection

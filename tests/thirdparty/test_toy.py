@@ -138,7 +138,7 @@ def test_by_science_id(service: Service) -> None:
     [
         ("ra=0&dec=10.0005&colour=red", "north-007.fits"),
         ("ra=359.999&dec=10.0005&colour=blue", "north-008.fits"),
-        ("ra=0&dec=9.995&colour=red", "south-007.fits"),  # both red ones contain it: 18 and 18 arcsec away
+        ("ra=0&dec=9.9949&colour=red", "south-007.fits"),  # both red ones contain it
         ("ra=0&dec=9.9951&colour=red", "north-007.fits"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from imageserv.core.config import Limits
 from imageserv.core.errors import UnsupportedFault
 from imageserv.core.fits.layout import read_layout

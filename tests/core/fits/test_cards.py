@@ -6,6 +6,7 @@ import pytest
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
+
 from imageserv.core.fits.cards import HeaderTemplate, card_keyword, card_value, make_card
 
 texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=300)
@@ -71,7 +72,12 @@ def test_dropping_a_long_string_takes_its_continuation_along() -> None:
 
 
 def test_what_is_not_changed_is_not_touched() -> None:
-    cards = ["SIMPLE  =                    T / odd   spacing", "HIERARCH a b c = 1 / kept", "COMMENT free text", "NOTACARD"]
+    cards = [
+        "SIMPLE  =                    T / odd   spacing",
+        "HIERARCH a b c = 1 / kept",
+        "COMMENT free text",
+        "NOTACARD",
+    ]
     written = HeaderTemplate(header(*cards, "END", "JUNK")).write({})
     assert len(written) == 2880
     assert written[: 80 * 5] == header(*cards, "END")

@@ -13,6 +13,7 @@ from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault, LimitFault, NoOverlapFault, UnsupportedFault
 from imageserv.core.fits.cards import make_card
@@ -96,9 +97,7 @@ def test_pixels_and_wcs_of_the_cutout_are_the_parents(
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    x=st.floats(-30, 150), y=st.floats(-30, 120), width=st.integers(1, 200), height=st.integers(1, 200)
-)
+@given(x=st.floats(-30, 150), y=st.floats(-30, 120), width=st.integers(1, 200), height=st.integers(1, 200))
 def test_boxes_are_those_of_cutout2d(
     open_fits: OpenFits, tmp_path: Path, x: float, y: float, width: int, height: int
 ) -> None:
@@ -109,7 +108,10 @@ def test_boxes_are_those_of_cutout2d(
     stencil = at(path, x, y, width, height)
     wcs = WCS(fits.getheader(path))
     exact = wcs.world_to_pixel(SkyCoord(stencil.ra, stencil.dec, unit="deg"))
-    if any(abs((value - size / 2) - round(value - size / 2)) < 1e-5 for value, size in zip(exact, (width, height))):
+    if any(
+        abs((value - size / 2) - round(value - size / 2)) < 1e-5
+        for value, size in zip(exact, (width, height), strict=True)
+    ):
         return  # the last bit of the WCS decides which pixel is first: either is right
     try:
         expected = Cutout2D(parent, exact, (height, width), mode="trim")

@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
 from imageserv.core.fits.layout import Layout, read_layout

@@ -96,7 +96,8 @@ class Toy:
         header = file.header(0)
         data_id = {**named, "colour": str(header.get("COLOUR", "")).lower()}
         start = header.get("MJD-OBS")
-        observation = Observation(t_min=start, t_max=start, target=header.get("OBJECT"))
+        moment = float(start) if isinstance(start, int | float) else None
+        observation = Observation(t_min=moment, t_max=moment, target=str(header.get("OBJECT", "")) or None)
         return [Found(data_id, (Plane("flux", planes["FLUX"]), Plane("flags", planes["FLAGS"])), observation)]
 
     @hookimpl
