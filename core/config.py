@@ -341,4 +341,4 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
 
 
 def _path(folder: Path, text: str) -> Path:
-    return folder / Path(text).expanduser()
+    return folder / os.path.expanduser(text)  # Path's own raises for a user that is not there

@@ -6,7 +6,7 @@ from functools import cached_property
 from astropy.io import fits
 
 from .config import Limits
-from .errors import FitsFault, ImageServError, UnsupportedFault, UsageFault
+from .errors import FitsFault, ImageServError, UnsupportedFault
 from .fits.files import FileStore
 from .fits.layout import Hdu, Layout, read_layout
 from .manager import DatasetPlugin
@@ -72,8 +72,8 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
         Raised if the file cannot be served; the message says why.
     """
     file = CandidateFile(store, path, limits)
+    stamp = stamp_of(store, path)  # before it is read: if it changes meanwhile, the stamp is an old one
     try:
-        stamp = _stamp(store, path)
         found = plugin.recognise(file)
         if found is None:
             return None
@@ -81,12 +81,10 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
         images = tuple(_record(plugin, file, stamp, image, warnings) for image in found)
     except FitsFault:
         raise
-    except UsageFault as fault:
+    except ImageServError as fault:
         raise FitsFault(fault.message) from fault
     except OSError as error:
         raise FitsFault(f"cannot be read: {error.strerror or error}") from error
-    except ImageServError:
-        raise
     except Exception as error:  # a plugin that trips over a strange header must not end the run
         raise FitsFault(f"the plugin {plugin.plugin!r} failed on it: {error!r}") from error
     if not images:
@@ -102,8 +100,8 @@ def examines(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits)
         return True
 
 
-def _stamp(store: FileStore, path: str) -> FileStamp:
-    """Stamp a file before it is read; of one that cannot be read, only the plugin tells whether that matters."""
+def stamp_of(store: FileStore, path: str) -> FileStamp:
+    """Return the stamp of a file as it is now; one of zeros if it cannot be read."""
     try:
         return store.stamp(path)
     except (FitsFault, OSError):

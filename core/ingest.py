@@ -10,14 +10,15 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from . import hookspecs
 from .config import Limits
 from .errors import ConfigurationFault, FitsFault
-from .examine import examine
+from .examine import examine, stamp_of
 from .fits.files import FileStore, exclusive
 from .manager import DatasetPlugin
 from .record import FileStamp
@@ -39,7 +40,7 @@ class Summary:
     taken, unchanged, removed
         Files that were read and put in, that had not changed, and that were gone.
     skipped
-        Path and reason of each file that was not taken, now or in an earlier run.
+        Path and reason of each file or folder that was not taken, now or in an earlier run.
     warnings
         Path and text, of files that were taken now.
     images
@@ -59,32 +60,77 @@ Progress = Callable[[int, int, str], None]
 """Called after each file: how many are done, how many there are, which it was."""
 
 
-def walk(root: Path) -> Iterator[str]:
-    """Yield the paths of all files below a root, with slashes, in a fixed order; hidden ones are left out.
+@dataclass(slots=True)
+class Tree:
+    """What lies below a root.
 
-    Links to folders are followed if they stay below the root, each folder once.
+    Attributes
+    ----------
+    files
+        Their paths, with slashes, in a fixed order.
+    refused
+        Path and reason of what is left out for good.
+    unreadable
+        Path and reason of folders that cannot be read now.
     """
+
+    files: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def walk(root: Path) -> Tree:
+    """Look for all files below a root; hidden ones are left out.
+
+    Links to folders are followed if they stay below the root. Each folder is
+    read once, and by a link only if there is no other way to it.
+    """
+    tree = Tree()
     real_root = root.resolve()
     seen: set[str] = set()
-    stack = [""]
-    while stack:
-        folder = stack.pop()
+    folders, links = [""], deque[str]()
+    while folders or links:
+        folder = folders.pop() if folders else links.popleft()
         real = os.path.realpath(root / folder)
-        if real in seen or not Path(real).is_relative_to(real_root):
+        if real in seen:
             continue
         seen.add(real)
-        with os.scandir(root / folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
+        if not Path(real).is_relative_to(real_root):
+            tree.refused[folder] = "a link out of the repository's root"
+            continue
+        try:
+            with os.scandir(real) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            tree.unreadable[folder] = f"cannot be read: {error.strerror}"
+            continue
         deeper: list[str] = []
         for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith("."):
                 continue
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
-                deeper.append(path)
+            if not _is_text(entry.name):
+                tree.refused[os.fsencode(path).decode(errors="backslashreplace")] = "its name is not UTF-8"
+            elif not _is_folder(entry):
+                tree.files.append(path)
+            elif entry.is_symlink():
+                links.append(path)
             else:
-                yield path
-        stack.extend(reversed(deeper))
+                deeper.append(path)
+        folders.extend(reversed(deeper))
+    return tree
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file's name was UTF-8: Python smuggles other bytes in as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +164,18 @@ class Ingest:
         with exclusive(self.lock) as alone:
             if not alone:
                 raise ConfigurationFault(f"another ingest of this repository is running (it holds {self.lock})")
-            paths = list(walk(self.store.root))
-            return [self._dataset(plugin, paths, progress) for plugin in datasets]
+            tree = walk(self.store.root)
+            return [self._dataset(plugin, tree, progress) for plugin in datasets]
 
-    def _dataset(self, plugin: DatasetPlugin, paths: Sequence[str], progress: Progress) -> Summary:
-        summary = Summary(plugin.name)
+    def _dataset(self, plugin: DatasetPlugin, tree: Tree, progress: Progress) -> Summary:
+        summary = Summary(plugin.name, skipped=[*tree.refused.items(), *tree.unreadable.items()])
         known = {row.stamp.path: row for row in self.registry.files(plugin.name)}
-        # What is gone goes first: a file that was its duplicate then takes its place.
-        for path in known.keys() - set(paths):
-            self.registry.remove_file(plugin.name, path)
-            summary.removed += 1
+        # What is gone goes first, and what holds an image is read before what was its duplicate, which can take over.
+        for path in known.keys() - set(tree.files):
+            if not _is_below(path, tree.unreadable):
+                self.registry.remove_file(plugin.name, path)
+                summary.removed += 1
+        paths = sorted(tree.files, key=lambda path: path not in known or known[path].status == "duplicate")
         committed = time.monotonic()
         for done, path in enumerate(paths, 1):
             self._file(plugin, path, known.get(path), summary)
@@ -141,7 +189,8 @@ class Ingest:
 
     def _file(self, plugin: DatasetPlugin, path: str, known: FileRow | None, summary: Summary) -> None:
         recipe = self.recipes[plugin.name]
-        if known is not None and known.status != "duplicate" and known.recipe == recipe and self._same(known.stamp):
+        stamp = stamp_of(self.store, path)
+        if known is not None and known.status != "duplicate" and (known.recipe, known.stamp) == (recipe, stamp):
             if known.status == "taken":
                 summary.unchanged += 1
             else:
@@ -150,7 +199,9 @@ class Ingest:
         try:
             examined = examine(plugin, self.store, path, self.limits)
         except FitsFault as fault:
-            self.registry.skip_file(plugin.name, self._stamp_of_skipped(path), recipe, fault.message)
+            # What could not even be read may be readable next time, unchanged: a stamp of zeros makes sure of a look.
+            unread = isinstance(fault.__cause__, OSError)
+            self.registry.skip_file(plugin.name, FileStamp(path, 0, 0) if unread else stamp, recipe, fault.message)
             summary.skipped.append((path, fault.message))
             return
         if examined is None:
@@ -166,20 +217,13 @@ class Ingest:
             summary.taken += 1
             summary.warnings.extend((path, warning) for warning in examined.warnings)
 
-    def _same(self, stamp: FileStamp) -> bool:
-        try:
-            return self.store.stamp(stamp.path) == stamp
-        except (FitsFault, OSError):
-            return False
 
-    def _stamp_of_skipped(self, path: str) -> FileStamp:
-        try:
-            return self.store.stamp(path)
-        except (FitsFault, OSError):
-            return FileStamp(path, 0, 0)
+def _is_below(path: str, folders: Container[str]) -> bool:
+    return "" in folders or any(str(parent) in folders for parent in PurePosixPath(path).parents)
 
 
 def recipe(plugin: DatasetPlugin, options: object, limits: Limits) -> str:
     """Return a fingerprint of how a dataset's files are read."""
-    facts = json.dumps([_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, repr(limits)], default=str, sort_keys=True)
+    reading = (limits.max_header_bytes, limits.max_hdus, limits.max_unpacked_bytes)
+    facts = json.dumps([_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, reading], default=str, sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]

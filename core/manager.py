@@ -76,10 +76,13 @@ class DatasetPlugin:
         self._hooks: dict[str, Any] = {
             hook: manager.subset_hook_caller(hook, others) for hook in (*_REQUIRED, *_OPTIONAL)
         }
-        declaration = self._hooks["imageserv_dataset"]()
+        try:
+            declaration = self._hooks["imageserv_dataset"]()
+        except Exception as error:  # whatever a stranger's plugin raises
+            raise PluginFault(f"dataset {name!r}: imageserv_dataset failed: {error!r}") from error
         if not isinstance(declaration, Dataset):
             raise PluginFault(f"dataset {name!r}: imageserv_dataset gave {declaration!r}, not a Dataset")
-        if declaration.band_key is not None and declaration.key(declaration.band_key) is None:
+        if declaration.band_key is not None and declaration.band_key not in {key.name for key in declaration.keys}:
             raise PluginFault(f"dataset {name!r}: its band_key {declaration.band_key!r} is none of its keys")
         self.declaration = declaration
 

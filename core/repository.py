@@ -271,9 +271,10 @@ class Repository:
 
     def _reaches(self, record: ImageRecord, ra: float, dec: float) -> bool:
         """Tell by the WCS whether an image has a point, for a footprint that is only a cover."""
-        pixel = self.open(record).wcs.to_pixel(ra, dec)
+        image = self.open(record)
+        pixel = image.wcs.to_pixel(ra, dec)
         return pixel is not None and all(
-            -0.5 <= at < length - 0.5 for at, length in zip(pixel, record.shape, strict=True)
+            -0.5 <= at < length - 0.5 for at, length in zip(pixel, image.record.shape, strict=True)
         )
 
     def open(self, record: ImageRecord) -> OpenImage:
@@ -295,7 +296,10 @@ class Repository:
             layout = Layout.from_bytes(blob)
         else:
             record, layout = self._examined_again(record)
-        return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
+        try:
+            return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
+        except (OSError, FitsFault) as error:
+            raise _unreadable(stamp.path, error) from error
 
     def _examined_again(self, record: ImageRecord) -> tuple[ImageRecord, Layout]:
         gone = f"{record.file.path} has changed since it was ingested, and no longer holds this image"
@@ -313,8 +317,7 @@ class Repository:
         try:
             return self._files.stamp(path)
         except (OSError, FitsFault) as error:
-            reason = error.message if isinstance(error, FitsFault) else error.strerror
-            raise UnavailableFault(f"the image's file {path} cannot be read: {reason}") from error
+            raise _unreadable(path, error) from error
 
     def cutout(self, selection: Selection, stencil: Stencil, detail: Detail) -> CutoutAnswer:
         """Cut an image and write the answer.
@@ -345,16 +348,16 @@ class Repository:
             Raised if it cannot be read.
         """
         stamp = self._stamp(selection.record.file.path)
-        packed = self._is_gzip(stamp.path)
-        path = self._files.plain(stamp, packed=packed)
+        try:
+            packed = self._files.is_packed(stamp.path)
+            path = self._files.plain(stamp, packed=packed)
+            size = path.stat().st_size
+        except (OSError, FitsFault) as error:
+            raise _unreadable(stamp.path, error) from error
         name = os.path.basename(stamp.path)
         if packed:
             name = name.removesuffix(".gz").removesuffix(".GZ")
-        return StoredFile(path, path.stat().st_size, stamp.mtime_ns / 1e9, name)
-
-    def _is_gzip(self, path: str) -> bool:
-        with open(self._files.resolve(path), "rb") as file:
-            return file.read(2) == b"\x1f\x8b"
+        return StoredFile(path, size, stamp.mtime_ns / 1e9, name)
 
     def check(self) -> None:
         """Look whether the repository can be read: its root, its registry, and one of its files.
@@ -401,6 +404,11 @@ class Repository:
         }
         lock = self._config.registry.with_suffix(".lock")
         return Ingest(self._files, self.registry, recipes, self._limits, lock).run(plugins, progress)
+
+
+def _unreadable(path: str, error: OSError | FitsFault) -> UnavailableFault:
+    reason = error.message if isinstance(error, FitsFault) else error.strerror or str(error)
+    return UnavailableFault(f"the image's file {path} cannot be read: {reason}")
 
 
 class Service:

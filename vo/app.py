@@ -1,7 +1,7 @@
 """The web application: which path is answered by what."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -60,7 +60,7 @@ def create_app(service: Service) -> Starlette:
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
         v1.close()
         threads.close()
@@ -72,7 +72,7 @@ def create_app(service: Service) -> Starlette:
         _route("/healthz", health),
         _route("/metrics", counters),
     ]
-    for prefix in _prefixes(config.path):
+    for prefix in v1.urls.prefixes:
         routes += [
             _route(f"{prefix}/v1/availability", v1.availability),
             _route(f"{prefix}/v1/capabilities", v1.capabilities),
@@ -89,12 +89,6 @@ def create_app(service: Service) -> Starlette:
     # An unknown path is unknown: clients that probe for siblings take a redirect for an answer.
     app.router.redirect_slashes = False
     return app
-
-
-def _prefixes(path: str) -> list[str]:
-    """Return the API's path, and its alias: the specification writes some rows without ``/api``."""
-    alias = path.removeprefix("/api")
-    return [path, alias] if alias != path and alias.startswith("/") else [path]
 
 
 def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:

@@ -74,7 +74,9 @@ _TABLE: tuple[tuple[type[ImageServError], Fault], ...] = (
     (UnavailableFault, Fault(503, "UnavailableFault", "TransientFault", (("Retry-After", "5"),))),
     (
         FitsFault,
-        Fault(500, "FitsFault", "FatalFault", message="the stored file cannot be served; the log says why, under this id"),
+        Fault(
+            500, "FitsFault", "FatalFault", message="the stored file cannot be served; the log says why, under this id"
+        ),
     ),
 )
 

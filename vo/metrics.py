@@ -24,8 +24,13 @@ class Metrics:
             f'imageserv_requests_total{{route="{route}",status="{status}"}} {count}'
             for (route, status), count in sorted(self._requests.items())
         ]
-        lines += ["# HELP imageserv_response_bytes_total Bytes of bodies sent.", "# TYPE imageserv_response_bytes_total counter"]
-        lines += [f'imageserv_response_bytes_total{{route="{route}"}} {size}' for route, size in sorted(self._bytes.items())]
+        lines += [
+            "# HELP imageserv_response_bytes_total Bytes of bodies sent.",
+            "# TYPE imageserv_response_bytes_total counter",
+        ]
+        lines += [
+            f'imageserv_response_bytes_total{{route="{route}"}} {size}' for route, size in sorted(self._bytes.items())
+        ]
         lines += [
             "# HELP imageserv_request_seconds_total Time from a request's headers to its answer's end.",
             "# TYPE imageserv_request_seconds_total counter",

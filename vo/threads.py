@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -48,7 +48,7 @@ class Threads:
         answer = asyncio.wrap_future(future)
         gone = asyncio.create_task(_disconnected(request))
         try:
-            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(cast("list[asyncio.Future[Any]]", [answer, gone]), return_when=asyncio.FIRST_COMPLETED)
             if gone.done() and future.cancel():
                 raise ClientDisconnect
             return await answer

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from imageserv.core.errors import FitsFault, UnavailableFault
@@ -17,6 +17,12 @@ from imageserv.core.record import FileStamp
 
 _STALE_SECONDS = 3600
 """A half-unpacked file as old as this belongs to a process that died."""
+
+_GRACE_SECONDS = 10.0
+"""A file used so lately is not evicted: a request may be about to open it."""
+
+_LOCKS = 64
+"""How many files can be unpacked at once by one process."""
 
 
 class FileStore:
@@ -45,7 +51,7 @@ class FileStore:
         OSError
             Raised if it is not there.
         """
-        real = (self.root / path).resolve(strict=True)
+        real = Path(os.path.realpath(self.root / path, strict=True))
         if not real.is_relative_to(self._real_root):
             raise FitsFault("a link out of the repository's root")
         if not real.is_file():
@@ -62,16 +68,18 @@ class FileStore:
 
         Raises
         ------
-        UnavailableFault
-            Raised if the file is gone, or there is no room to unpack it.
         FitsFault
             Raised if it cannot be unpacked.
+        OSError
+            Raised if the file is gone, or there is no room to unpack it.
         """
-        try:
-            real = self.resolve(stamp.path)
-            return self._cache.unpacked(real, stamp) if packed else real
-        except OSError as error:
-            raise UnavailableFault(f"{stamp.path} cannot be read: {error.strerror or error}") from error
+        real = self.resolve(stamp.path)
+        return self._cache.unpacked(real, stamp) if packed else real
+
+    def is_packed(self, path: str) -> bool:
+        """Tell whether a file is gzipped as a whole. Raises what `resolve` raises."""
+        with open(self.resolve(path), "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
 
 
 class UnpackedCache:
@@ -82,7 +90,7 @@ class UnpackedCache:
     folder
         Made when it is first needed.
     max_bytes
-        When the files take more than this, those longest unused go.
+        When the files take more than this, those longest unused go, except those in use this very moment.
     max_file_bytes
         A file that unpacks to more is refused.
     """
@@ -91,8 +99,8 @@ class UnpackedCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self.max_file_bytes = max_file_bytes
-        self._lock = threading.Lock()
-        self._busy: dict[str, threading.Lock] = {}
+        self._evicting = threading.Lock()
+        self._unpacking = [threading.Lock() for _ in range(_LOCKS)]
 
     def unpacked(self, source: Path, stamp: FileStamp) -> Path:
         """Return a file with the unpacked bytes of `source`, made if it is not there yet.
@@ -102,27 +110,14 @@ class UnpackedCache:
         """
         name = hashlib.sha256(f"{source}\n{stamp.size}\n{stamp.mtime_ns}".encode()).hexdigest()[:32]
         target = self.folder / f"{name}.fits"
-        with self._only_one(name):
+        # One thread at a time unpacks a file. (Two processes may both do it: the last rename wins, both are whole.)
+        with self._unpacking[int(name, 16) % _LOCKS]:
             try:
                 os.utime(target)  # the time of last use, by which files are evicted
             except FileNotFoundError:
                 self._unpack(source, target)
-                self._evict(keep=target)
+                self._evict()
         return target
-
-    @contextlib.contextmanager
-    def _only_one(self, name: str) -> Iterator[None]:
-        """Let one thread at a time unpack a file.
-
-        Two processes may both do it: the last rename wins, and both copies are whole.
-        """
-        with self._lock:
-            lock = self._busy.setdefault(name, threading.Lock())
-        with lock:
-            yield
-        with self._lock:
-            if not lock.locked():
-                self._busy.pop(name, None)
 
     def _unpack(self, source: Path, target: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -141,8 +136,8 @@ class UnpackedCache:
         finally:
             part.unlink(missing_ok=True)
 
-    def _evict(self, keep: Path) -> None:
-        with self._lock:
+    def _evict(self) -> None:
+        with self._evicting:
             now = time.time()
             entries: list[tuple[float, int, str]] = []
             with os.scandir(self.folder) as scan:
@@ -155,13 +150,12 @@ class UnpackedCache:
                         elif entry.name.endswith(".fits"):
                             entries.append((status.st_mtime, status.st_size, entry.path))
             total = sum(size for _, size, _ in entries)
-            for _, size, path in sorted(entries):
-                if total <= self.max_bytes:
+            for used, size, path in sorted(entries):
+                if total <= self.max_bytes or now - used < _GRACE_SECONDS:
                     break
-                if path != str(keep):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(path)
-                    total -= size
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                total -= size
 
 
 class MappedFile:
@@ -197,7 +191,7 @@ class MappedFile:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[bool]:
+def exclusive(path: Path) -> Generator[bool, None, None]:
     """Hold a lock file; yields False if another process holds it."""
     with open(path, "w") as file:
         try:

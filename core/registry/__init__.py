@@ -1,151 +1,114 @@
-"""The registry: which images exist, by id and by place on the sky, and which files they came from.
+"""The registry: which images exist, by science id and by place on the sky.
 
-`Registry` is all that the rest of the core knows of it; `imageserv.core.registry.sqlite` keeps one in a file.
+One small interface, so that a registry that several machines share can take
+the place of the embedded one.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from imageserv.core.record import FileStamp, ImageRecord
 
 Status = Literal["taken", "skipped", "duplicate"]
-"""What became of a file: its images (at least one) are in, or it could not be served, or others had all its ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """What the registry knows of a file of one dataset.
+    """What became of a file of a dataset.
 
     Attributes
     ----------
     stamp
-        How the file looked when it was examined.
+        The file as it was when it was read.
     recipe
-        A fingerprint of how it was read: plugin, options, version.
+        A fingerprint of how it was read.
+    status
+        ``duplicate`` if another file has one of its images, and was there first.
     reason
-        Why it was skipped; empty if it was not.
-    warnings
-        What was reported though it was taken.
-    stale
-        True if an image of it was rejected because another file had the same
-        science id, and that one has gone: it should be examined again.
+        Why it was not taken.
     """
 
     stamp: FileStamp
     recipe: str
     status: Status
     reason: str
-    warnings: tuple[str, ...]
-    stale: bool
 
 
 class Registry(Protocol):
-    """The images and files of one repository.
+    """What the service asks of a registry; every method may be called from any thread.
 
-    Every method may raise `UnavailableFault`: the registry cannot be read, or
-    is damaged. Methods may be called from many threads.
-
-    A dataset is named as it is configured, and a file by its path below the
-    root. A file may belong to several datasets. A science id belongs to one
-    image of a dataset: the first that came.
+    All raise `imageserv.core.errors.UnavailableFault` if the registry cannot be read.
     """
-
-    def close(self) -> None:
-        """Let go of the registry."""
-        ...
-
-    # Reading.
 
     def by_science_id(self, dataset: str, science_id: int) -> ImageRecord | None:
         """Return the image of a science id."""
         ...
 
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
-        """Return the images whose footprint contains a place, ICRS degrees, that whose centre is nearest first.
+        """Return the images whose footprint contains a point (ICRS degrees); of a band, or of all for None.
 
-        Of two centres at the same distance that of the lower science id comes
-        first. A footprint that is not exact is only a cover: whether the
-        image contains the place takes its WCS. A band of None stands for all.
+        The one whose centre is nearest comes first; of two equally near, that
+        of the lower science id. A footprint that is not exact counts as
+        containing what its cover contains.
         """
         ...
 
     def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
-        """Return the image whose centre is nearest to a place, ICRS degrees, and the distance in degrees.
-
-        None if no image of that dataset and band has a footprint.
-        """
+        """Return the image whose centre is nearest to a point, however far, and the distance in degrees."""
         ...
 
     def layout(self, dataset: str, path: str) -> bytes | None:
-        """Return the layout that was stored with a file."""
+        """Return the stored layout of a file."""
         ...
 
     def count(self, dataset: str) -> int:
-        """Return the number of images."""
-        ...
-
-    def images(self, dataset: str) -> Iterator[ImageRecord]:
-        """Yield all images by science id, a few at a time."""
-        ...
-
-    def file(self, dataset: str, path: str) -> FileRow | None:
-        """Return what is known of a file."""
+        """Return how many images a dataset has."""
         ...
 
     def files(self, dataset: str) -> Iterator[FileRow]:
-        """Yield all files by path, a few at a time."""
+        """Yield all files of a dataset that were read, by path."""
         ...
 
-    def stale(self, dataset: str) -> list[str]:
-        """Return the paths of the files that should be examined again, though they have not changed."""
+    def images(self, dataset: str) -> Iterator[ImageRecord]:
+        """Yield all images of a dataset, by science id."""
         ...
 
     def any_file(self) -> FileStamp | None:
-        """Return a file with images, to see whether files can be read; None if there is none."""
+        """Return one file that was taken, or None."""
         ...
 
-    # Writing, for ingest.
-
-    def batch(self) -> AbstractContextManager[None]:
-        """Group what is written within into one transaction: all of it is stored, or on an exception none.
-
-        Each method that writes is one by itself otherwise. Batches nest.
-        """
+    def close(self) -> None:
+        """Let go of the registry."""
         ...
+
+
+class WritableRegistry(Registry, Protocol):
+    """What ingest asks for besides. What is written between two commits becomes visible together, or not at all.
+
+    All raise `imageserv.core.errors.UnavailableFault` if the registry cannot be written.
+    """
 
     def put_file(
-        self,
-        dataset: str,
-        stamp: FileStamp,
-        recipe: str,
-        images: Sequence[ImageRecord],
-        layout: bytes,
-        warnings: Sequence[str] = (),
+        self, dataset: str, stamp: FileStamp, recipe: str, images: Sequence[ImageRecord], layout: bytes
     ) -> list[tuple[ImageRecord, str]]:
-        """Store a file and its images in place of whatever was known of the file.
+        """Put a file and its images in place of what is there for its path.
 
         Returns
         -------
         list of (ImageRecord, str)
-            The images that were rejected because their science id was taken, each with the path of the file that has
-            it.
+            The images that were not taken, since another file, whose path is given, has their science id.
         """
         ...
 
     def skip_file(self, dataset: str, stamp: FileStamp, recipe: str, reason: str) -> None:
-        """Remember why a file cannot be served, in place of whatever was known of it."""
+        """Note a file that cannot be served, in place of what is there for its path."""
         ...
 
-    def begin_run(self, dataset: str) -> None:
-        """Begin a walk over all files of a dataset: none has been seen yet."""
+    def remove_file(self, dataset: str, path: str) -> None:
+        """Forget a file and its images."""
         ...
 
-    def touch(self, dataset: str, path: str) -> None:
-        """Note that a file is still there; `put_file` and `skip_file` do so too."""
-        ...
-
-    def vanished(self, dataset: str) -> list[str]:
-        """End a walk: forget the files that were not seen since `begin_run`, with their images; return their paths."""
+    def commit(self) -> None:
+        """Make durable what was written since the last commit."""
         ...

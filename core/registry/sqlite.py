@@ -1,19 +1,16 @@
-"""A registry in one SQLite file.
+"""The embedded registry: one SQLite file, with an R*Tree of boxes in unit-vector x, y, z.
 
-Every image has one box in an R*Tree, in unit-vector x, y and z: no wrap of
-right ascension, no poles. The box is never smaller than the footprint, since
-SQLite rounds the corners outwards to float32; the exact test comes after.
-
-The file is in WAL mode, so that a service reads while ingest writes, and a
-process that is killed leaves what it had committed.
+In x, y and z there is no wrap at RA 0 and no case for the poles. A query by
+position takes the boxes around a point, then tests the footprints themselves.
 """
 
 import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,248 +18,356 @@ import numpy as np
 
 from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.sky.footprint import bounds, contains, degrees_to_vectors, vectors_to_degrees
+from imageserv.core.sky.footprint import bounds, contains, degrees_to_vectors, separation, vectors_to_degrees
 
 from . import FileRow
 
-application_id = 0x494D5356
-"""SQLite's mark of whose file it is: "IMSV"."""
+_APPLICATION = 0x49534552  # "ISER": marks the file as ours
+_VERSION = 1
 
-version = 1
-"""Of the tables below; kept as the file's ``user_version``."""
+_OBSERVATION = [field.name for field in fields(Observation)]
+_OBSERVATION_TYPES = {"facility": "TEXT", "instrument": "TEXT", "target": "TEXT"}
 
-_tables = """
-CREATE TABLE file (
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY,
     dataset TEXT NOT NULL,
     path TEXT NOT NULL,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
     recipe TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('taken', 'skipped', 'duplicate')),
+    status TEXT NOT NULL,
     reason TEXT NOT NULL,
-    warnings TEXT NOT NULL, -- JSON
     layout BLOB,
     UNIQUE (dataset, path)
 );
-CREATE TABLE image (
-    id INTEGER PRIMARY KEY, -- that of its box, too
-    file INTEGER NOT NULL REFERENCES file (id) ON DELETE CASCADE,
+CREATE TABLE IF NOT EXISTS images (
+    id INTEGER PRIMARY KEY,
+    file INTEGER NOT NULL REFERENCES files (id),
     dataset TEXT NOT NULL,
     science_id INTEGER NOT NULL,
-    data_id TEXT NOT NULL, -- JSON
+    data_id TEXT NOT NULL,
     band TEXT,
-    planes TEXT NOT NULL, -- JSON: [[name, hdu], ...]
+    planes TEXT NOT NULL,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
-    pixel_scale REAL, -- arcsec
-    ra REAL, -- of the centre, ICRS degrees
+    ra REAL,
     dec REAL,
-    exact INTEGER, -- is the footprint exact?
-    footprint BLOB, -- unit vectors, little-endian float64: the centre, then the vertices
-    t_min REAL, -- and on: ObsCore's columns
-    t_max REAL,
-    t_exptime REAL,
-    em_min REAL,
-    em_max REAL,
-    facility TEXT,
-    instrument TEXT,
-    target TEXT,
+    pixel_scale REAL,
+    exact INTEGER,
+    vertices BLOB,
+    {", ".join(f"{name} {_OBSERVATION_TYPES.get(name, 'REAL')}" for name in _OBSERVATION)},
     UNIQUE (dataset, science_id)
 );
-CREATE INDEX image_file ON image (file);
--- Images that were rejected because their science id was taken.
-CREATE TABLE duplicate (
-    file INTEGER NOT NULL REFERENCES file (id) ON DELETE CASCADE,
-    science_id INTEGER NOT NULL,
-    PRIMARY KEY (file, science_id)
-) WITHOUT ROWID;
-CREATE VIRTUAL TABLE box USING rtree (
-    id, x_min, x_max, y_min, y_max, z_min, z_max,
-    +dataset, +band, +science_id, +x, +y, +z -- the last three: the centre
-);
-CREATE TRIGGER image_gone AFTER DELETE ON image BEGIN
-    DELETE FROM box WHERE id = old.id;
-END;
+CREATE INDEX IF NOT EXISTS images_by_file ON images (file);
+CREATE VIRTUAL TABLE IF NOT EXISTS boxes USING rtree (id, x0, x1, y0, y1, z0, z1);
 """
 
-_observation_columns = "t_min, t_max, t_exptime, em_min, em_max, facility, instrument, target"
-
-_image_columns = f"""image.dataset, science_id, data_id, band, path, size, mtime_ns, planes, width, height, footprint,
-    exact, pixel_scale, {_observation_columns}"""
-
-_select_image = f"SELECT {_image_columns} FROM image JOIN file ON file.id = image.file"
-
-_is_stale = """EXISTS (
-    SELECT 1 FROM duplicate WHERE duplicate.file = file.id AND NOT EXISTS (
-        SELECT 1 FROM image WHERE image.dataset = file.dataset AND image.science_id = duplicate.science_id
-    )
-)"""
-
-_select_file = f"SELECT path, size, mtime_ns, recipe, status, reason, warnings, {_is_stale} FROM file"
-
-_page = 1000
-"""How many rows are read at a time."""
+_COLUMNS = (
+    "i.science_id, i.data_id, i.band, i.planes, i.width, i.height, i.ra, i.dec, i.pixel_scale, i.exact, i.vertices,"
+    " f.path, f.size, f.mtime_ns, i.dataset, " + ", ".join(f"i.{name}" for name in _OBSERVATION)
+)
+_FROM = "FROM images i JOIN files f ON f.id = i.file"
+_IN_BAND = "i.dataset = :dataset AND (:band IS NULL OR i.band = :band)"
 
 
 def open_registry(path: Path, *, writable: bool) -> "SqliteRegistry":
-    """Open a registry; if writable, make one where there is none.
+    """Open a registry; a writable one is made if it is not there.
 
     Raises
     ------
     UnavailableFault
-        Raised if there is none, or the file cannot be opened, or is damaged.
+        Raised if it is not there, or cannot be opened.
     ConfigurationFault
-        Raised if the file is no registry, or one of another version of ImageServ.
+        Raised if the file is no registry, or one of another version.
     """
+    if not writable and not path.exists():
+        raise UnavailableFault(f"there is no registry {path}: run imageserv ingest first")
     if writable:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UnavailableFault(f"the registry {path} cannot be made: {error.strerror}") from error
-    elif not path.exists():
-        raise UnavailableFault(f"there is no registry {path} yet: ingest makes it")
-    mode = "rwc" if writable else "ro"
-    with _faults(path):
-        # Other processes may hold the file for the moment of a commit, and for the length of a batch if both write.
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rwc' if writable else 'ro'}",
             uri=True,
-            timeout=30,
             isolation_level=None,
             check_same_thread=False,
+            timeout=30,
         )
-    try:
-        with _faults(path):
-            db.execute("PRAGMA cache_size = -65536")
-            db.execute("PRAGMA foreign_keys = ON")
-            if writable:
-                _prepare(db, path)
-            _check(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return SqliteRegistry(db, path)
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in an empty file."""
-    if _is_empty(db):
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("BEGIN IMMEDIATE")
-        if _is_empty(db):  # no other process was faster
-            for statement in _statements(_tables):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {application_id}")
-            db.execute(f"PRAGMA user_version = {version}")
-        db.execute("COMMIT")
-    _check(db, path)
-    # What a power failure takes from a WAL in this mode is the newest commits, never the order of things.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("CREATE TEMP TABLE seen (file INTEGER PRIMARY KEY)")
-
-
-def _is_empty(db: sqlite3.Connection) -> bool:
-    (objects,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return bool(objects == 0)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a script, whose triggers have semicolons of their own."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Make sure that a file is a registry that this version can read."""
-    (mark,) = db.execute("PRAGMA application_id").fetchone()
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    if mark == 0 and _is_empty(db):
-        raise UnavailableFault(f"the registry {path} is empty: ingest fills it")
-    if mark != application_id:
-        raise ConfigurationFault(f"{path} is a database, but no registry of ImageServ")
-    if found != version:
-        raise ConfigurationFault(
-            f"the registry {path} is of version {found}, this ImageServ reads version {version}:"
-            " use the ImageServ that made it, or ingest into a new file"
-        )
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into the tree's."""
-    try:
-        yield
     except sqlite3.Error as error:
-        match error.sqlite_errorname.split("_")[1] if hasattr(error, "sqlite_errorname") else "":
-            case "NOTADB":
-                raise ConfigurationFault(f"{path} is no registry: it is not an SQLite file") from error
-            case "CANTOPEN" | "PERM" | "READONLY":
-                raise UnavailableFault(
-                    f"the registry {path} cannot be opened ({error}); SQLite must be able to write beside it, too"
-                ) from error
-            case "BUSY":
-                raise UnavailableFault(f"the registry {path} is held by another process") from error
-            case "CORRUPT":
-                raise UnavailableFault(
-                    f"the registry {path} is damaged ({error}): remove it, and ingest anew"
-                ) from error
-            case _:
-                raise UnavailableFault(f"the registry {path} cannot be used: {error}") from error
+        raise UnavailableFault(f"the registry {path} cannot be opened: {error}") from error
+    try:
+        if writable and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while ingest writes
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
+        marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise UnavailableFault(f"the registry {path} cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ConfigurationFault(f"{path} is no registry: {error}") from error
+    if marks[0] != _APPLICATION:
+        connection.close()
+        raise ConfigurationFault(f"{path} is an SQLite file, but no registry of ImageServ")
+    if marks[1] != _VERSION:
+        connection.close()
+        raise ConfigurationFault(
+            f"the registry {path} has version {marks[1]}, this ImageServ reads version {_VERSION}:"
+            " remove it and run imageserv ingest"
+        )
+    return SqliteRegistry(connection)
 
 
 class SqliteRegistry:
-    """The images and files of one repository, in an SQLite file.
+    """See `imageserv.core.registry.WritableRegistry`; opened by `open_registry`."""
 
-    One connection serves all threads, one at a time: a query takes well below
-    a millisecond. The methods are those of `imageserv.core.registry.Registry`.
-
-    Parameters
-    ----------
-    db
-        As `open_registry` opens it.
-    path
-        For messages.
-    """
-
-    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
-        self._db = db
-        self._path = path
-        self._lock = threading.RLock()
-        self._walking: set[str] = set()
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; what was not committed is undone."""
         with self._lock:
-            self._db.close()
+            self._connection.close()
+
+    # --- reading
 
     def by_science_id(self, dataset: str, science_id: int) -> ImageRecord | None:
         """Return the image of a science id."""
         if not -(2**63) <= science_id < 2**63:
             return None
-        rows = self._rows(f"{_select_image} WHERE image.dataset = ? AND science_id = ?", dataset, science_id)
+        rows = self._ask(
+            f"SELECT {_COLUMNS} {_FROM} WHERE i.dataset = :dataset AND i.science_id = :science_id",
+            {"dataset": dataset, "science_id": science_id},
+        )
         return _record(rows[0]) if rows else None
 
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
-        """Return the images whose footprint contains a place, ICRS degrees, that whose centre is nearest first."""
-        place = degrees_to_vectors(ra, dec)
-        x, y, z = place.tolist()
-        rows = self._rows(
-            f"""SELECT (box.x - :x) * (box.x - :x) + (box.y - :y) * (box.y - :y) + (box.z - :z) * (box.z - :z),
-                {_image_columns.replace("band", "image.band").replace("science_id", "image.science_id")}
-            FROM box JOIN image ON image.id = box.id JOIN file ON file.id = image.file
-            WHERE x_min <= :x AND x_max >= :x AND y_min <= :y AND y_max >= :y AND z_min <= :z AND z_max >= :z
-                AND box.dataset = :dataset AND (:band IS NULL OR box.band = :band)
-            ORDER BY 1, image.science_id""",
-            x=x,
-            y=y,
-            z=z,
-            dataset=dataset,
-            band=band,
+        """Return the images that contain a point, the nearest centre first."""
+        point = degrees_to_vectors(ra, dec)
+        found: list[tuple[float, int, ImageRecord]] = []
+        for record in self._in_box(dataset, band, point, 0.0):
+            footprint = record.footprint
+            if footprint is not None and bool(contains(footprint, point)):
+                found.append((float(separation(footprint.center, point)), record.science_id, record))
+        return [record for _, _, record in sorted(found, key=lambda entry: entry[:2])]
+
+    def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
+        """Return the image with the nearest centre, and how far it is (deg)."""
+        point = degrees_to_vectors(ra, dec)
+        radius = 0.1
+        while radius < 360.0:
+            # A centre within the radius is in this box, for a chord is shorter than its arc.
+            half = 2.0 if radius >= 180.0 else 2.0 * math.sin(math.radians(radius) / 2.0)
+            best: tuple[float, int, ImageRecord] | None = None
+            for record in self._in_box(dataset, band, point, half):
+                if record.footprint is not None:
+                    distance = math.degrees(separation(record.footprint.center, point))
+                    if best is None or (distance, record.science_id) < best[:2]:
+                        best = (distance, record.science_id, record)
+            if best is not None and best[0] <= radius:
+                return best[2], best[0]
+            radius *= 3.0 if best is None else max(1.0 + 1e-9, best[0] / radius * (1.0 + 1e-9))
+        return None
+
+    def _in_box(self, dataset: str, band: str | None, point: Any, half: float) -> Iterator[ImageRecord]:
+        low, high = (point - half).tolist(), (point + half).tolist()
+        rows = self._ask(
+            f"SELECT {_COLUMNS} FROM boxes b JOIN images i ON i.id = b.id JOIN files f ON f.id = i.file"
+            " WHERE b.x0 <= :x1 AND b.x1 >= :x0 AND b.y0 <= :y1 AND b.y1 >= :y0 AND b.z0 <= :z1 AND b.z1 >= :z0"
+            f" AND {_IN_BAND}",
+            {"dataset": dataset, "band": band}
+            | {f"{axis}0": value for axis, value in zip("xyz", low, strict=True)}
+            | {f"{axis}1": value for axis, value in zip("xyz", high, strict=True)},
         )
-        records = (_record(row[1:]) for row in rows)
-        return [record for record in records if record.footprint is not None and contains(record.footprint, place)]
+        return map(_record, rows)
+
+    def layout(self, dataset: str, path: str) -> bytes | None:
+        """Return the stored layout of a file."""
+        rows = self._ask(
+            "SELECT layout FROM files WHERE dataset = :dataset AND path = :path", {"dataset": dataset, "path": path}
+        )
+        return rows[0][0] if rows else None
+
+    def count(self, dataset: str) -> int:
+        """Return how many images a dataset has."""
+        rows = self._ask("SELECT count(*) FROM images WHERE dataset = :dataset", {"dataset": dataset})
+        return int(rows[0][0])
+
+    def files(self, dataset: str) -> Iterator[FileRow]:
+        """Yield all files of a dataset that were read, by path."""
+        rows = self._ask(
+            "SELECT path, size, mtime_ns, recipe, status, reason FROM files WHERE dataset = :dataset ORDER BY path",
+            {"dataset": dataset},
+        )
+        for path, size, mtime_ns, recipe, status, reason in rows:
+            yield FileRow(FileStamp(path, size, mtime_ns), recipe, status, reason)
+
+    def images(self, dataset: str) -> Iterator[ImageRecord]:
+        """Yield all images of a dataset, by science id; a thousand at a time are in memory."""
+        last = -1
+        while rows := self._ask(
+            f"SELECT {_COLUMNS} {_FROM} WHERE i.dataset = :dataset AND i.science_id > :last"
+            " ORDER BY i.science_id LIMIT 1000",
+            {"dataset": dataset, "last": last},
+        ):
+            yield from map(_record, rows)
+            last = rows[-1][0]
+
+    def any_file(self) -> FileStamp | None:
+        """Return one file that was taken, or None."""
+        rows = self._ask("SELECT path, size, mtime_ns FROM files WHERE layout IS NOT NULL LIMIT 1", {})
+        return FileStamp(*rows[0]) if rows else None
+
+    def _ask(self, question: str, parameters: dict[str, Any]) -> list[Any]:
+        try:
+            with self._lock:
+                return self._connection.execute(question, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise UnavailableFault(f"the registry cannot be read: {error}") from error
+
+    # --- writing
+
+    def put_file(
+        self, dataset: str, stamp: FileStamp, recipe: str, images: Sequence[ImageRecord], layout: bytes
+    ) -> list[tuple[ImageRecord, str]]:
+        """Put a file and its images in place of what is there for its path."""
+        with self._change():
+            self._remove(dataset, stamp.path)
+            rejected: list[tuple[ImageRecord, str]] = []
+            taken: list[ImageRecord] = []
+            numbers: set[int] = set()
+            for image in images:
+                holder = self._holder(dataset, image.science_id)
+                if image.science_id in numbers:
+                    holder = stamp.path
+                if holder is None:
+                    taken.append(image)
+                    numbers.add(image.science_id)
+                else:
+                    rejected.append((image, holder))
+            status = "duplicate" if rejected else "taken"
+            reason = f"the same image as {rejected[0][1]}" if rejected else ""
+            file = self._insert_file(dataset, stamp, recipe, status, reason, layout if taken else None)
+            for image in taken:
+                self._insert_image(file, image)
+        return rejected
+
+    def skip_file(self, dataset: str, stamp: FileStamp, recipe: str, reason: str) -> None:
+        """Note a file that cannot be served."""
+        with self._change():
+            self._remove(dataset, stamp.path)
+            self._insert_file(dataset, stamp, recipe, "skipped", reason, None)
+
+    def remove_file(self, dataset: str, path: str) -> None:
+        """Forget a file and its images."""
+        with self._change():
+            self._remove(dataset, path)
+
+    def commit(self) -> None:
+        """Make durable what was written since the last commit."""
+        with self._lock, _writing():
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _change(self) -> Generator[None, None, None]:
+        """Make a change whole or not at all, within the transaction that `commit` ends."""
+        execute = self._connection.execute
+        with self._lock, _writing():
+            if not self._connection.in_transaction:
+                execute("BEGIN IMMEDIATE")
+            execute("SAVEPOINT change")
+            try:
+                yield
+            except BaseException:
+                execute("ROLLBACK TO change")
+                raise
+            finally:
+                execute("RELEASE change")
+
+    def _holder(self, dataset: str, science_id: int) -> str | None:
+        row = self._connection.execute(
+            f"SELECT f.path {_FROM} WHERE i.dataset = ? AND i.science_id = ?", (dataset, science_id)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def _remove(self, dataset: str, path: str) -> None:
+        execute = self._connection.execute
+        row = execute("SELECT id FROM files WHERE dataset = ? AND path = ?", (dataset, path)).fetchone()
+        if row is not None:
+            execute("DELETE FROM boxes WHERE id IN (SELECT id FROM images WHERE file = ?)", row)
+            execute("DELETE FROM images WHERE file = ?", row)
+            execute("DELETE FROM files WHERE id = ?", row)
+
+    def _insert_file(
+        self, dataset: str, stamp: FileStamp, recipe: str, status: str, reason: str, layout: bytes | None
+    ) -> int:
+        cursor = self._connection.execute(
+            "INSERT INTO files (dataset, path, size, mtime_ns, recipe, status, reason, layout)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (dataset, stamp.path, stamp.size, stamp.mtime_ns, recipe, status, reason, layout),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _insert_image(self, file: int, image: ImageRecord) -> None:
+        footprint = image.footprint
+        ra = dec = None
+        if footprint is not None:
+            ra, dec = (float(value) for value in vectors_to_degrees(footprint.center))
+        values: list[Any] = [
+            file,
+            image.dataset,
+            image.science_id,
+            json.dumps(dict(image.data_id)),
+            image.band,
+            json.dumps([[plane.name, plane.hdu] for plane in image.planes]),
+            *image.shape,
+            ra,
+            dec,
+            image.pixel_scale,
+            None if footprint is None else int(footprint.exact),
+            None if footprint is None else np.ascontiguousarray(footprint.vertices, dtype="<f8").tobytes(),
+            *(getattr(image.observation, name) for name in _OBSERVATION),
+        ]
+        cursor = self._connection.execute(
+            "INSERT INTO images (file, dataset, science_id, data_id, band, planes, width, height, ra, dec, pixel_scale,"
+            f" exact, vertices, {', '.join(_OBSERVATION)}) VALUES ({', '.join('?' * len(values))})",
+            values,
+        )
+        if footprint is not None:
+            low, high = bounds(footprint)
+            box = [value for pair in zip(low.tolist(), high.tolist(), strict=True) for value in pair]
+            self._connection.execute("INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)", [cursor.lastrowid, *box])
+
+
+@contextmanager
+def _writing() -> Generator[None, None, None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UnavailableFault(f"the registry cannot be written: {error}") from error
+
+
+def _record(row: Sequence[Any]) -> ImageRecord:
+    science_id, data_id, band, planes, width, height, ra, dec, scale, exact, vertices, path, size, mtime_ns, dataset = (
+        row[:15]
+    )
+    footprint = None
+    if vertices is not None:
+        corners = np.frombuffer(vertices, dtype="<f8").reshape(-1, 3)
+        footprint = Footprint(corners, degrees_to_vectors(ra, dec), bool(exact))
+    return ImageRecord(
+        dataset=dataset,
+        science_id=science_id,
+        data_id=json.loads(data_id),
+        band=band,
+        file=FileStamp(path, size, mtime_ns),
+        planes=tuple(Plane(name, hdu) for name, hdu in json.loads(planes)),
+        shape=(width, height),
+        footprint=footprint,
+        pixel_scale=scale,
+        observation=Observation(*row[15:]),
+    )

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from imageserv.core.repository import Report, Repository, Selection
 from imageserv.core.sky.stencil import Box, PixelBox
+from imageserv.vo.images import FileResponse, entity_tag, image_headers, not_modified
+from imageserv.vo.threads import Threads
 
-from ..images import FileResponse, entity_tag, image_headers, not_modified
-from ..threads import Threads
 from .query import IdQuestion, ImageQuestion
 
 
@@ -38,7 +38,12 @@ def cutout_name(selection: Selection, stencil: Box) -> str:
 
 
 def answer_image(
-    repository: Repository, question: ImageQuestion, selection: Selection, asked: Headers, media_type: str, threads: Threads
+    repository: Repository,
+    question: ImageQuestion,
+    selection: Selection,
+    asked: Headers,
+    media_type: str,
+    threads: Threads,
 ) -> Response:
     """Answer a request for an image: with a cutout, the stored file or a part of it, or 304. Reads files.
 
@@ -63,9 +68,7 @@ def answer_image(
     return _cutout(repository, question, question.stencil, selection, asked, media_type)
 
 
-def _whole(
-    repository: Repository, selection: Selection, asked: Headers, media_type: str, threads: Threads
-) -> Response:
+def _whole(repository: Repository, selection: Selection, asked: Headers, media_type: str, threads: Threads) -> Response:
     stored = repository.whole(selection)
     width, height = selection.record.shape
     box = PixelBox(0, width, 0, height)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.dataset import Dataset
@@ -38,8 +39,14 @@ class Urls:
         return f"{self.base}{self.path}/v1/{name}"
 
     def relative(self, name: str) -> str:
-        """Return the same as capabilities have it: below the host, without ``/api``."""
-        return f"{self.path.removeprefix('/api').lstrip('/')}/v1/{name}".lstrip("/")
+        """Return the same as capabilities have it: below the host, by the alias."""
+        return f"{self.prefixes[-1]}/v1/{name}".lstrip("/")
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The path and, last, its alias: the specification writes some rows without ``/api``."""
+        alias = self.path.removeprefix("/api")
+        return (self.path, alias) if alias != self.path and alias.startswith("/") else (self.path,)
 
 
 def availability_json(urls: Urls, faults: Mapping[str, str | None]) -> dict[str, Any]:
@@ -88,15 +95,24 @@ def capabilities_model(urls: Urls, service: Service) -> list[Capability]:
         ),
         *(
             Capability(
-                (
-                    Interface(
-                        urls.v1(repository.name), "base", query_types=("GET", "POST"), result_type="application/fits"
-                    ),
-                ),
+                (Interface(urls.v1(repository.name), "base", result_type="application/fits"),),
                 description=f"Images and cutouts of {repository.name}: {', '.join(repository.datasets)}",
             )
             for repository in service.repositories.values()
         ),
+    ]
+
+
+def examples(urls: Urls, repository: Repository) -> list[tuple[str, str, str]]:
+    """Return the requests that a repository's datasets think worth trying: dataset, title, URL."""
+    return [
+        (
+            plugin.name,
+            example.title,
+            f"{urls.v1(repository.name)}?{urlencode({'ds': plugin.name, **example.query}, safe=',/')}",
+        )
+        for plugin in repository.datasets.values()
+        for example in plugin.declaration.examples
     ]
 
 

@@ -58,8 +58,10 @@ def read_request(repository: Repository, document: Any) -> ImageQuestion:
     if "size" not in cutout:
         return ImageQuestion(dataset, selector)
     center, size = cutout["center"], cutout["size"]
-    unit = size.get("unit", UNITS[0])
-    stencil = box(center["x"] + 0.0, center["y"] + 0.0, float(size["x"]), float(size["y"]), UNIT_ALIASES.get(unit, unit))
+    unit: str = size.get("unit", UNITS[0])
+    unit = UNIT_ALIASES.get(unit, unit)
+    # Adding 0.0 makes integers real, and -0.0 equal to 0.0: equal questions shall read equal.
+    stencil = box(center["x"] + 0.0, center["y"] + 0.0, size["x"] + 0.0, size["y"] + 0.0, unit)
     return ImageQuestion(dataset, selector, stencil, cutout.get("detail", "planes"))
 
 
@@ -141,10 +143,10 @@ def _path(error: ValidationError) -> str | None:
 
 
 def _explain(error: ValidationError) -> str:
-    schema = error.schema
-    # Which of the alternatives is meant nobody knows: the description says what they are.
-    alternatives = error.validator == "oneOf" and isinstance(schema, Mapping)
-    reason = schema["description"] if alternatives else error.message
+    reason = error.message
+    if error.validator == "oneOf" and isinstance(error.schema, Mapping):
+        # Which of the alternatives is meant nobody knows: the description says what they are.
+        reason = str(error.schema["description"])
     text = reason if len(reason) <= 500 else f"{reason[:250]} ... {reason[-250:]}"
     return f"the JSON request does not follow its schema at {_path(error) or 'its top'}: {text}"
 

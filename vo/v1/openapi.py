@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from imageserv.core.repository import Repository, Service
+from imageserv.vo.faults import FORMATS as ERROR_FORMATS
+from imageserv.vo.images import FITS
 
-from ..faults import FORMATS as ERROR_FORMATS
-from ..images import FITS
 from .documents import FORMATS, Urls
 from .nested import key_schema, published_schema
 from .parameters import DS, SCHEMAS, declare
@@ -127,7 +127,12 @@ def _images(repository: Repository) -> dict[str, Any]:
     return {
         "get": {"operationId": f"get_{repository.name}", **operation},
         "head": {"operationId": f"head_{repository.name}", **operation},
-        "post": {"operationId": f"post_{repository.name}", "summary": summary, "requestBody": body, "responses": posted},
+        "post": {
+            "operationId": f"post_{repository.name}",
+            "summary": summary,
+            "requestBody": body,
+            "responses": posted,
+        },
     }
 
 

@@ -193,7 +193,9 @@ class _Reader:
         if len(self._data_id) == len(self._names):
             if self._dataset.science_id(self._data_id) == science_id:
                 return
-            self._refuse(f"sid={science_id} is not the image that {', '.join(self._data_id)} name: give one of both", "sid")
+            self._refuse(
+                f"sid={science_id} is not the image that {', '.join(self._data_id)} name: give one of both", "sid"
+            )
         decoded = self._dataset.data_id(science_id)
         if decoded is None:
             self._refuse(f"give sid alone, or {', '.join(self._names)} too", "sid")

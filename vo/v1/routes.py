@@ -15,10 +15,10 @@ from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
 from imageserv.core.errors import ImageServError, UsageFault
 from imageserv.core.repository import Repository, Service
+from imageserv.vo.images import FITS
+from imageserv.vo.requests import Received, receive
+from imageserv.vo.threads import Threads
 
-from ..images import FITS
-from ..requests import Received, receive
-from ..threads import Threads
 from . import documents
 from .answers import answer_id, answer_image
 from .documents import Urls

@@ -1,0 +1,284 @@
+"""The command line."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import parse_qsl
+
+import click
+
+from imageserv.core.config import Config, RepositoryConfig, load
+from imageserv.core.demo_build import build
+from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
+from imageserv.core.manager import installed
+from imageserv.core.registry.sqlite import open_registry
+from imageserv.core.repository import Repository, Service, open_service
+
+from .app import create_app
+from .progress import shown
+from .server import address, listen, serve
+from .v1.answers import answer_id, cutout_name
+from .v1.documents import Urls, examples
+from .v1.query import IdQuestion, ImageQuestion, read_question
+
+_config = click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    required=True,
+    envvar="IMAGESERV_CONFIG",
+    type=click.Path(path_type=Path),
+    help="The configuration; also by the variable IMAGESERV_CONFIG.",
+)
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+_port = click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
+_workers = click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that serve.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imageserv", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Virtual Observatory image cutouts, one plugin per dataset."""
+
+
+@cli.command("serve")
+@_config
+@_host
+@_port
+@_workers
+def serve_command(path: Path, host: str, port: int, workers: int) -> None:
+    """Serve the repositories of a configuration."""
+    config = load(path)
+    _check_service(config)
+    listener = listen(host, port)
+    click.echo(f"ImageServ listens on {address(listener)} and calls itself {config.base_url}")
+    serve(path.absolute(), listener, workers)
+
+
+@cli.command("ingest")
+@_config
+@click.argument("db_id", required=False)
+@click.argument("dataset", required=False)
+def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
+    """Bring registries up to date with the files: of one repository, or one of its datasets, or all."""
+    config = load(path)
+    chosen = config.repositories.values() if db_id is None else [_repository_config(config, db_id)]
+    for part in chosen:
+        repository = Repository(part, config, writable=True)
+        try:
+            with shown("files") as progress:
+                summaries = repository.ingest(dataset, progress)
+        finally:
+            repository.close()
+        for summary in summaries:
+            for kind, entries in (("warning", summary.warnings), ("skipped", summary.skipped)):
+                for file, reason in entries:
+                    click.echo(f"{kind}: {part.name} {summary.dataset} {file}: {reason}")
+        head = ("repository", "dataset", "images", "taken", "unchanged", "removed", "skipped")
+        _print_table(
+            head,
+            [
+                (part.name, each.dataset, each.images, each.taken, each.unchanged, each.removed, len(each.skipped))
+                for each in summaries
+            ],
+        )
+
+
+@cli.command("check")
+@_config
+def check_command(path: Path) -> None:
+    """Look whether a configuration can be served: its plugins, its registries, the files that they name."""
+    config = load(path)
+    problems = 0
+    for part in config.repositories.values():
+        try:
+            found = _check_repository(part, config)
+        except ImageServError as fault:
+            found = [fault.message]
+        for problem in found:
+            click.echo(f"{part.name}: {problem}")
+        problems += len(found)
+    if problems:
+        raise ConfigurationFault("1 problem" if problems == 1 else f"{problems} problems")
+    _check_service(config)
+    click.echo(f"{path}: nothing wrong")
+
+
+@cli.command("plugins")
+def plugins_command() -> None:
+    """List the plugins that are installed."""
+    head = ("name", "kind", "distribution", "version", "class")
+    _print_table(head, [(each.name, each.group, each.distribution, each.version, each.target) for each in installed()])
+
+
+@cli.command("cutout")
+@_config
+@click.argument("db_id")
+@click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where to write; - is standard output. [default: a name that tells]"
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def cutout_command(path: Path, db_id: str, parameters: Sequence[str], output: str | None, force: bool) -> None:
+    """Answer one request as the service would: parameters as NAME=VALUE, or as the URL has them, DB_ID?ds=...&..."""
+    config = load(path)
+    name, _, query = db_id.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs += [(key, value) for key, _, value in (parameter.partition("=") for parameter in parameters)]
+    repository = Repository(_repository_config(config, name), config)
+    try:
+        question = read_question(repository, pairs)
+        repository.authorise(question.dataset.name, {})
+        if isinstance(question, IdQuestion):
+            click.echo(json.dumps(answer_id(repository, question)))
+        else:
+            _write_image(repository, question, output, force=force)
+    finally:
+        repository.close()
+
+
+@cli.command("demo")
+@click.option(
+    "--dir",
+    "folder",
+    default="imageserv-demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where the demo's files are, or will be made.",
+)
+@_host
+@_port
+@_workers
+def demo_command(folder: Path, host: str, port: int, workers: int) -> None:
+    """Make a repository of generated images, and serve it."""
+    listener = listen(host, port)
+    with shown("files") as progress:
+        config = build(folder, address(listener), progress)
+    _print_examples(config)
+    serve(folder.absolute() / "imageserv.toml", listener, workers)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line on standard error."""
+    try:
+        sys.exit(cli.main(prog_name="imageserv", standalone_mode=False))
+    except click.UsageError as error:
+        hint = f" (try {error.ctx.command_path} --help)" if error.ctx else ""
+        message, status = error.format_message() + hint, 2
+    except click.ClickException as error:
+        message, status = error.format_message(), 1
+    except ImageServError as fault:
+        message, status = fault.message, 1
+    except OSError as error:
+        message, status = (f"{error.filename}: {error.strerror}" if error.filename else str(error)), 1
+    except (click.Abort, KeyboardInterrupt):
+        message, status = "interrupted", 130
+    click.echo(f"imageserv: {message}", err=True)
+    sys.exit(status)
+
+
+def _repository_config(config: Config, name: str) -> RepositoryConfig:
+    try:
+        return config.repositories[name]
+    except KeyError:
+        raise NotFoundFault(f"no repository {name!r}; there are {', '.join(config.repositories)}") from None
+
+
+def _check_service(config: Config) -> None:
+    """Open everything once, as each worker will: what is wrong is said before one starts."""
+    service = open_service(config)
+    try:
+        create_app(service)
+    finally:
+        service.close()
+
+
+def _check_repository(part: RepositoryConfig, config: Config) -> list[str]:
+    """Return what is wrong with a repository: files that are gone, or no longer as they were at ingest."""
+    repository = Repository(part, config)
+    registry = open_registry(part.registry, writable=False)
+    try:
+        repository.check()
+        return [
+            f"{name} {row.stamp.path} {problem}: run imageserv ingest"
+            for name in repository.datasets
+            for row in registry.files(name)
+            if (problem := _changed(part.root / row.stamp.path, row.stamp.size, row.stamp.mtime_ns))
+        ]
+    finally:
+        registry.close()
+        repository.close()
+
+
+def _changed(path: Path, size: int, mtime_ns: int) -> str | None:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if (found.st_size, found.st_mtime_ns) == (size, mtime_ns) else "has changed since it was ingested"
+
+
+def _write_image(repository: Repository, question: ImageQuestion, output: str | None, *, force: bool) -> None:
+    selection = repository.select(question.dataset, question.selector)
+    if question.stencil is None:
+        stored = repository.whole(selection)
+
+        def copy(file: BinaryIO) -> None:
+            with stored.path.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+
+        _write(output or stored.name, copy, force=force)
+        return
+    answer = repository.cutout(selection, question.stencil, question.detail)
+    _write(output or cutout_name(selection, question.stencil), lambda file: file.write(answer.content), force=force)
+    report = answer.report
+    click.echo(f"{report.parent}: {report.delivered.section()} of {report.requested.section()}", err=True)
+
+
+def _write(output: str, write: Callable[[BinaryIO], object], *, force: bool) -> None:
+    """Write a file aside and put it in place when it is whole."""
+    if output == "-":
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(output)
+    if target.exists() and not force:
+        raise ConfigurationFault(f"{target} exists: --force overwrites it")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with aside.open("xb") as file:
+            write(file)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    click.echo(f"{target}: {target.stat().st_size} bytes", err=True)
+
+
+def _print_examples(config: Config) -> None:
+    urls = Urls(config.base_url, config.path)
+    service: Service = open_service(config)
+    try:
+        for repository in service.repositories.values():
+            click.echo(f"\n{repository.name}  {urls.v1(repository.name)}")
+            for ds, title, url in examples(urls, repository):
+                click.echo(f"  {ds:<12} {title}\n    {url}")
+    finally:
+        service.close()
+    click.echo(f"\nImageServ serves {config.base_url}/ until it is interrupted.")
+
+
+def _print_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
+    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The server: worker processes under a supervisor, so that no worker's death is the service's."""
+
+import logging
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+from starlette.applications import Starlette
+from uvicorn import Config
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from imageserv.core.config import load
+from imageserv.core.errors import ConfigurationFault, ImageServError
+from imageserv.core.repository import open_service
+
+from . import logs
+from .app import create_app
+
+_PATIENCE = 30  # seconds that requests in flight are given when the service is told to stop
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a socket; port 0 takes a free one.
+
+    Raises
+    ------
+    ConfigurationFault
+        Raised if the address is taken, or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationFault(f"cannot listen on {host}, port {port}: {reason}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Return the URL at which a socket of this machine is reached."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is in flight.
+
+    Each worker is a process of its own, one too: a worker that dies, of a
+    mapped file that somebody truncated, say, is started again.
+
+    Parameters
+    ----------
+    configuration
+        The file that each worker loads; it has been found right.
+    listener
+        From `listen`; the workers share it.
+    workers
+        How many.
+    """
+    config = Config(
+        partial(open_app, configuration),
+        factory=True,
+        workers=workers,
+        log_config=logs.CONFIG,
+        access_log=False,  # the application has its own
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_PATIENCE,
+        timeout_worker_healthcheck=_PATIENCE,  # a worker that copies a large cutout is not dead
+    )
+    Multiprocess(config, [listener]).run()
+
+
+def open_app(configuration: Path) -> Starlette:
+    """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
+    try:
+        return create_app(open_service(load(configuration)))
+    except ImageServError as fault:
+        logging.getLogger(__name__).error("%s", fault)
+        sys.exit(STARTUP_FAILURE)
