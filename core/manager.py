@@ -160,9 +160,7 @@ class Plugins:
             extension = _make(EXTENSIONS, name, where)
             self._register(extension, f"extension {name}", where)
             for hook in (*_REQUIRED, *_OPTIONAL):
-                if any(
-                    i.plugin is extension and not i.wrapper for i in getattr(self._manager.hook, hook).get_hookimpls()
-                ):
+                if self._implements(extension, hook):
                     raise PluginFault(f"{where}: an extension may wrap {hook}, not implement it")
         self.datasets: dict[str, DatasetPlugin] = {
             name: DatasetPlugin(
@@ -182,7 +180,9 @@ class Plugins:
             raise PluginFault(f"{where}: {error}") from error
 
     def _implements(self, plugin: object, hook: str) -> bool:
-        return any(impl.plugin is plugin for impl in getattr(self._manager.hook, hook).get_hookimpls())
+        """Tell whether a plugin has a hook, rather than wraps it."""
+        impls = getattr(self._manager.hook, hook).get_hookimpls()
+        return any(impl.plugin is plugin and not (impl.wrapper or impl.hookwrapper) for impl in impls)
 
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from .config import Config, RepositoryConfig
 from .dataset import DataId
 from .errors import FitsFault, NotFoundFault, UnavailableFault
-from .examine import examine, examines
+from .examine import examine, examines, stamp_of
 from .fits.cards import make_card
 from .fits.engine import CutoutRequest, Detail, write
 from .fits.files import FileStore, UnpackedCache
@@ -375,7 +375,7 @@ class Repository:
 
     def audit(self) -> Iterator[tuple[str, str, str]]:
         """Hold the registry against the files, and yield what does not agree: dataset, path, and what is the matter."""
-        paths = list(walk(self._config.root))
+        paths = walk(self._config.root).files
         for plugin in self.datasets.values():
             known = {row.stamp.path: row for row in self.registry.files(plugin.name)}
             for path in sorted(known.keys() - set(paths)):
@@ -385,7 +385,7 @@ class Repository:
                 if row is None:
                     if examines(plugin, self._files, path, self._limits):
                         yield plugin.name, path, "not ingested yet"
-                elif row.status == "taken" and self._stamp(path) != row.stamp:
+                elif row.status == "taken" and stamp_of(self._files, path) != row.stamp:
                     yield plugin.name, path, "changed since it was ingested"
 
     def ingest(self, dataset: str | None, progress: Progress) -> list[Summary]:

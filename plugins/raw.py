@@ -39,11 +39,13 @@ _DATASET = Dataset(
         Example("I_3 Full image by science id", {"sid": "3325410171"}),
         Example("I_4 Cutout at a position, in arcsec", _BY_POSITION | _IN_ARCSEC),
         Example("I_5 Cutout at a position, in pixels", _BY_POSITION | {"width": "30", "height": "45", "unit": "pixel"}),
-        Example(
-            "I_18 Cutout by science id, in arcsec",
-            _BY_SCIENCE_ID | _IN_ARCSEC,
-        ),
+        Example("I_18 Cutout by science id, in arcsec", _BY_SCIENCE_ID | _IN_ARCSEC),
         Example("I_19 Cutout by science id, in pixels", _BY_SCIENCE_ID | _IN_PIXELS),
+        Example("U_1 Data id of a science id", {"get_dataid": "get", "ccdexpid": "5646240964"}),
+        Example(
+            "U_2 Science id of a data id",
+            {"get_ccdexpid": "get", "camcol": "4", "field": "694", "filter": "r", "run": "5646"},
+        ),
     ),
 )
 

@@ -44,6 +44,7 @@ def create_app(service: Service) -> Starlette:
     threads = Threads(running=config.limits.threads, waiting=config.limits.max_waiting)
     metrics = Metrics()
     v1 = V1(service, threads, Urls(config.base_url, config.path))
+    alive = {"status": "ok", "version": version("imageserv")}
     front = pages.front(v1.urls, service).encode()
     manual = pages.manual(v1.urls, service).encode()
 
@@ -54,7 +55,7 @@ def create_app(service: Service) -> Starlette:
         return Response(manual, media_type="text/html")
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": version("imageserv")})
+        return JSONResponse(alive)
 
     async def counters(_request: Request) -> Response:
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")

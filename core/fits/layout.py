@@ -298,4 +298,4 @@ class _Facts:
                 return "compressed", *self._shape("Z")
             return "table", bitpix, shape
         is_array = "XTENSION" not in self.cards or (isinstance(extension, str) and extension.strip() == "IMAGE")
-        return ("image" if is_array and shape and math.prod(shape) else "other"), bitpix, shape
+        return ("image" if is_array and shape and all(shape) else "other"), bitpix, shape

@@ -69,7 +69,7 @@ def bounds(footprint: Footprint) -> tuple[Vectors, Vectors]:
     beyond those of the vertices by more than the factor 1 / cos(r).
     """
     center, radius = cap(footprint)
-    polar = np.arccos(np.clip(center, -1.0, 1.0))
+    polar = separation(np.eye(3), center)
     low, high = np.cos(np.minimum(polar + radius, np.pi)), np.cos(np.maximum(polar - radius, 0.0))
     if footprint.exact:
         corners = np.vstack([footprint.vertices, center])
@@ -77,7 +77,7 @@ def bounds(footprint: Footprint) -> tuple[Vectors, Vectors]:
         stretch = 1.0 / np.cos(radius)
         low = np.maximum(low, np.where(least < 0, least * stretch, least))
         high = np.minimum(high, np.where(most > 0, most * stretch, most))
-    rounding = 1e-15
+    rounding = 1e-14
     return np.clip(low - rounding, -1.0, 1.0), np.clip(high + rounding, -1.0, 1.0)
 
 

@@ -192,7 +192,7 @@ def _wcs(header: fits.Header) -> Any:
         return WCS(header)
     except Exception:
         others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
-        if not others or int(header.get("NAXIS", 0)) < 3:
+        if not others or int(str(header.get("NAXIS", 0))) < 3:
             raise
         celestial = header.copy()
         for key in others:

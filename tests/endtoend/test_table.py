@@ -11,6 +11,8 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
+pytestmark = pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
+
 DB = "DC_W13_Stripe82"
 RAW = "runs/{0}/40/corr/{3}/fpC-{0:06d}-{1}{3}-{2:04d}.fit"
 CALEXP = "calexps/sci-results/{0}/{3}/{1}/calexp/calexp-{0:06d}-{1}{3}-{2:04d}.fits"
@@ -157,6 +159,7 @@ def test_capabilities(demo: Any) -> None:
 def test_the_demo_prints_urls_that_work(demo: Any) -> None:
     printed = (demo.folder / "output.txt").read_text()
     urls = [word for word in printed.split() if word.startswith(f"{demo.url}/api/image/v1/")]
+    urls = [url for url in urls if "?" in url or url.endswith(("availability", "capabilities"))]
     assert len(urls) >= 26
     for url in urls:
         assert demo.client.get(url).status_code == 200, url
@@ -167,8 +170,8 @@ def test_stars_are_where_the_catalogue_has_them(demo: Any) -> None:
     offsets: list[tuple[float, float]] = []
     stored = demo.folder / "demo" / DB / CALEXP.format(*R5646)
     with fits.open(stored) as parent:
-        data, wcs = parent[1].data, WCS(parent[1].header)
-        bright = np.argwhere(data > np.percentile(data, 99.99))
+        data, wcs = np.nan_to_num(parent[1].data.astype(float)), WCS(parent[1].header)
+        bright = np.argwhere((data > np.percentile(data, 99.95)) & (data < np.percentile(data, 99.99)))
         peaks = [
             (y, x)
             for y, x in bright
@@ -177,10 +180,10 @@ def test_stars_are_where_the_catalogue_has_them(demo: Any) -> None:
             and data[y, x] == data[y - 7 : y + 8, x - 7 : x + 8].max()
         ]
     for y, x in peaks[:40]:
-        window = data[y - 5 : y + 6, x - 5 : x + 6].astype(float)
+        window = data[y - 5 : y + 6, x - 5 : x + 6]
         cx, cy = centroid(window)
         sky = wcs.pixel_to_world(x - 5 + cx, y - 5 + cy)
-        query = f"ds=calexp&sid=5646240694&ra={sky.ra.deg!r}&dec={sky.dec.deg!r}&width=11&height=11&unit=pixel"
+        query = f"ds=calexp&sid=5646240694&ra={float(sky.ra.deg)!r}&dec={float(sky.dec.deg)!r}&width=11&height=11&unit=pixel"
         content = demo.client.get(f"/api/image/v1/{DB}?{query}&detail=image").content
         with fits.open(io.BytesIO(content)) as child:
             found = WCS(child[1].header).world_to_pixel(sky)
