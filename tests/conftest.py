@@ -88,7 +88,7 @@ base_url = "https://images.example.org"
 authority = "example.org"
 
 [limits]
-max_pixels = 100_000
+max_pixels = 2_900
 max_request_bytes = 20_000
 
 [repositories.DC_W13_Stripe82]
@@ -207,8 +207,6 @@ def request_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str,
     caplog.set_level(logging.INFO, logger="imageserv")
 
     def facts() -> list[dict[str, Any]]:
-        return [
-            json.loads(json.dumps(getattr(record, "facts"))) for record in caplog.records if hasattr(record, "facts")
-        ]
+        return [json.loads(json.dumps(vars(record)["facts"])) for record in caplog.records if "facts" in vars(record)]
 
     return facts

@@ -105,9 +105,14 @@ def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
     async def answer(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(None, 204, preflight)
+        if request.method not in (*_READ, *methods):
+            raise HTTPException(405, headers={"Allow": allowed})
         return await endpoint(request)
 
-    return Route(path, answer, methods=[*_READ, *methods, "OPTIONS"])
+    route = Route(path, answer)
+    # Whatever the method: the router would look for another match, and take "capabilities" for a db id.
+    route.methods = None
+    return route
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

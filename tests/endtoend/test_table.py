@@ -183,8 +183,9 @@ def test_stars_are_where_the_catalogue_has_them(demo: Any) -> None:
         window = data[y - 5 : y + 6, x - 5 : x + 6]
         cx, cy = centroid(window)
         sky = wcs.pixel_to_world(x - 5 + cx, y - 5 + cy)
-        query = f"ds=calexp&sid=5646240694&ra={float(sky.ra.deg)!r}&dec={float(sky.dec.deg)!r}&width=11&height=11&unit=pixel"
-        content = demo.client.get(f"/api/image/v1/{DB}?{query}&detail=image").content
+        query = {"ds": "calexp", "sid": "5646240694", "ra": float(sky.ra.deg), "dec": float(sky.dec.deg)}
+        size = {"width": "11", "height": "11", "unit": "pixel", "detail": "image"}
+        content = demo.client.get(f"/api/image/v1/{DB}", params=query | size).content
         with fits.open(io.BytesIO(content)) as child:
             found = WCS(child[1].header).world_to_pixel(sky)
             mx, my = centroid(child[1].data.astype(float))

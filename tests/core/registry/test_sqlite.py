@@ -56,7 +56,8 @@ class Sky:
     def distances(self, point: Array) -> Array:
         """Give the distance of a point from each centre (deg)."""
         across = np.linalg.norm(np.cross(self.centers, point), axis=-1)
-        return np.degrees(np.arctan2(across, self.centers @ point))
+        distances: Array = np.degrees(np.arctan2(across, self.centers @ point))
+        return distances
 
 
 def angle(first: Array, second: Array) -> float:
