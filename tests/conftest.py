@@ -1,7 +1,6 @@
 """A small repository of generated files, and the service that serves it over a real socket."""
 
 import gzip
-import json
 import logging
 import threading
 import time
@@ -202,11 +201,18 @@ def serve() -> Iterator[Callable[[Service], LiveServer]]:
 
 
 @pytest.fixture
-def request_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
-    """Give the facts of the requests logged so far."""
+def request_log(caplog: pytest.LogCaptureFixture) -> Callable[[httpx.Response], dict[str, Any]]:
+    """Give what the log says of the request that a response answers: it is written after the answer is out."""
     caplog.set_level(logging.INFO, logger="imageserv")
 
-    def facts() -> list[dict[str, Any]]:
-        return [json.loads(json.dumps(vars(record)["facts"])) for record in caplog.records if "facts" in vars(record)]
+    def facts(response: httpx.Response) -> dict[str, Any]:
+        deadline = time.monotonic() + 30
+        while True:
+            for record in caplog.records:
+                line: dict[str, Any] = vars(record).get("facts", {})
+                if line.get("id") == response.headers["x-request-id"] and "status" in line:
+                    return line
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     return facts

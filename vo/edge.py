@@ -1,6 +1,5 @@
 """What surrounds every request: its id, its line in the log, CORS, and a last resort for what nobody caught."""
 
-import logging
 import secrets
 import time
 
@@ -9,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import logs
-from .faults import error_response
+from .faults import error_response, log_fault
 from .metrics import Metrics
 
 _EXPOSED = ", ".join(
@@ -24,8 +23,6 @@ _EXPOSED = ", ".join(
         "X-Request-Id",
     ]
 )
-
-_log = logging.getLogger(__name__)
 
 
 class Edge:
@@ -67,8 +64,9 @@ class Edge:
         except ClientDisconnect:
             status = 499  # as nginx logs it: nobody is there to be answered
         except Exception as error:
-            _log.exception("unexpected", extra={"facts": {"id": identifier}})
-            if not status:
+            if status:  # part of an answer is out: all that is left is to break it off
+                log_fault(request, error)
+            else:
                 await error_response(request, error)(scope, receive, send_on)
         finally:
             self._report(request, status, size, time.perf_counter() - started)

@@ -1,5 +1,6 @@
 """The one table from what went wrong to what a client is told."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from imageserv.core.errors import (
     UnsupportedFault,
     UsageFault,
 )
+
+_log = logging.getLogger(__name__)
 
 FORMATS = {
     "json": ("application/json",),
@@ -86,8 +89,13 @@ def fault_of(error: Exception) -> Fault:
     return next((fault for kind, fault in _TABLE if isinstance(error, kind)), _INTERNAL)
 
 
+def log_fault(request: Request, error: Exception) -> None:
+    """Report a fault of ours, with its traceback and the id that the client gets."""
+    _log.error("a request failed", exc_info=error, extra={"facts": {"id": request.state.id}})
+
+
 def error_response(request: Request, error: Exception, *, status: int | None = None) -> Response:
-    """Answer a request that failed.
+    """Answer a request that failed; a fault of ours is logged.
 
     Parameters
     ----------
@@ -107,6 +115,8 @@ def error_response(request: Request, error: Exception, *, status: int | None = N
         document |= error.details
     if fault.status >= 500:
         document["id"] = request.state.id
+    if fault.status == 500:
+        log_fault(request, error)
     headers = {"Vary": "Accept", **dict(fault.headers)}
     responseformat: str | None = getattr(request.state, "responseformat", None)
     try:

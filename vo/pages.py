@@ -165,7 +165,7 @@ def _page(title: str, *content: Element) -> str:
 
 def _tag(name: str, /, *content: str | Element, **attributes: str) -> Element:
     """Make an element of text and elements, in order."""
-    element = etree.Element(name, attributes)
+    element = etree.Element(name, {key: clean(value) for key, value in attributes.items()})
     for part in content:
         if not isinstance(part, str):
             element.append(part)

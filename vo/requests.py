@@ -32,7 +32,7 @@ class Received:
     """
 
     pairs: tuple[tuple[str, str], ...]
-    document: Any = None
+    document: dict[str, Any] | None = None
 
 
 async def receive(request: Request, max_bytes: int) -> Received:
@@ -65,7 +65,7 @@ async def receive(request: Request, max_bytes: int) -> Received:
         raise UsageFault("the body is compressed (Content-Encoding): send it as it is")
     body = await _body(request, max_bytes)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    document: Any = None
+    document: dict[str, Any] | None = None
     if media_type == _JSON or media_type.endswith("+json"):
         document = load_json(body)
     elif media_type == _FORM:
@@ -78,8 +78,8 @@ async def receive(request: Request, max_bytes: int) -> Received:
     return Received(pairs, document)
 
 
-def load_json(body: bytes) -> Any:
-    """Read JSON strictly (RFC 8259): UTF-8, no NaN, no name twice in an object, at most 32 levels deep.
+def load_json(body: bytes) -> dict[str, Any]:
+    """Read a JSON object strictly (RFC 8259): UTF-8, no NaN, no name twice in an object, at most 32 levels deep.
 
     Raises
     ------
@@ -95,6 +95,8 @@ def load_json(body: bytes) -> Any:
         raise UsageFault(f"the body is not usable JSON: it is deeper than {_DEEPEST} levels") from None
     except ValueError as error:  # malformed, not UTF-8, or an integer of thousands of digits
         raise UsageFault(f"the body is not usable JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise UsageFault("the body is not usable JSON: it is no object")
     return document
 
 

@@ -1,6 +1,7 @@
 """The server: worker processes under a supervisor, so that no worker's death is the service's."""
 
 import logging
+import os
 import socket
 import sys
 from functools import partial
@@ -19,6 +20,7 @@ from . import logs
 from .app import create_app
 
 _PATIENCE = 30  # seconds that requests in flight are given when the service is told to stop
+_SILENCE = 10  # seconds after which a worker that does not answer its supervisor is replaced; importing takes some
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,8 +34,10 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except socket.gaierror as error:
+        raise ConfigurationFault(f"cannot listen on {host}: {error.strerror}") from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)  # its own strerror repeats the address
         raise ConfigurationFault(f"cannot listen on {host}, port {port}: {reason}") from error
     listener.set_inheritable(True)
     return listener
@@ -71,7 +75,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=_PATIENCE,
-        timeout_worker_healthcheck=_PATIENCE,  # a worker that copies a large cutout is not dead
+        timeout_worker_healthcheck=_SILENCE,
     )
     Multiprocess(config, [listener]).run()
 

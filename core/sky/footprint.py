@@ -268,13 +268,11 @@ def _covering_cap(to_sky: ToSky, width: int, height: int) -> Footprint:
     off_middle = np.hypot(*np.meshgrid(x - (width - 1) / 2, y - (height - 1) / 2))
     center = sky[np.unravel_index(np.argmin(np.where(valid, off_middle, np.inf)), valid.shape)]
     steps = np.concatenate([separation(sky[1:], sky[:-1]).ravel(), separation(sky[:, 1:], sky[:, :-1]).ravel()])
-    # Between the last valid sample and the limb of a projection there may be somewhat more than one step.
+    # Between the last valid sample and the limb of a projection there may be somewhat more than one step. The margin,
+    # a thirty-second of the image at the least, also makes the polygon's sides clear the pixels.
     margin = 4 * np.nanmax(steps) if np.isfinite(steps).any() else np.pi
     radius = min(float(np.nanmax(separation(sky, center)) + margin), np.pi)
     corners = 32
-    if radius < widest:
-        # A polygon around the cap, not within it.
-        radius = float(np.arctan(np.tan(radius) / np.cos(np.pi / corners)))
     east, north, _ = _tangent_frame(center)
     angle = np.arange(corners)[:, None] * (2 * np.pi / corners)
     # From north by east: counter-clockwise, as position angles go.

@@ -51,6 +51,10 @@ _KNOWN_FRAMES = (
 _LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
 """Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
 
+_MOST_AXES = 99
+"""As many as keywords such as CRPIXja can number. wcslib makes room for the square of any number, and crashes."""
+
+_AXES = re.compile(r"(NAXIS|WCSAXES[A-Z]?)$")
 _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
@@ -86,6 +90,8 @@ class SkyWcs:
         for keyword in header:
             if keyword.startswith(_LOOKUP_KEYWORDS) and str(header[keyword]).strip().upper() not in ("", "SIP", "NONE"):
                 raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {header[keyword]}, which is not read")
+            if _AXES.match(keyword) and header[keyword] not in range(_MOST_AXES + 1):
+                raise UnsupportedFault(f"it has {keyword} = {header[keyword]}; at most {_MOST_AXES} axes have names")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -99,6 +105,7 @@ class SkyWcs:
                 frame = wcs_to_celestial_frame(wcs)
                 # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
                 wcs.wcs_pix2world([[0.0, 0.0]], 0)
+                rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
         except UnsupportedFault:
             raise
         except Exception as error:  # wcslib and astropy raise nearly everything for a bad header, MemoryError included
@@ -111,7 +118,7 @@ class SkyWcs:
         self._wcs: Any = wcs
         self._swapped = lng > lat
         self._frame: BaseCoordinateFrame = frame
-        self._rotation = _rotation_from_icrs(frame)
+        self._rotation = rotation
 
     def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Convert pixels to ICRS degrees.

@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,6 @@ def test_a_request_is_understood(
     [
         ({}, ["'image' is a required property"]),
         ([], ["object"]),
-        (None, ["object"]),
         (image("raw"), ["at image", "either image_id, for the stored file, or cutout"]),
         (image("raw", image_id=NEAREST, cutout={}), ["image"]),
         (image("", image_id=NEAREST), ["image.ds"]),
@@ -100,7 +98,7 @@ def test_a_request_is_understood(
         (cutout("raw", NEAREST, size={"x": 1, "y": 1, "unit": "parsec"}), ["image.cutout.size.unit", "arcsec"]),
         (cutout("raw", NEAREST, detail="most"), ["image.cutout.detail"]),
         (image("raw", image_id={"science_id": -1}), ["image.image_id.science_id"]),
-        (image("raw", image_id={"science_id": 2**63}), ["image.image_id.science_id"]),
+        (image("raw", image_id={"science_id": 2**63}), ["64 bits"]),
         (image("raw", image_id={"science_id": 1.5}), ["image.image_id.science_id", "integer"]),
         (image("raw", image_id={"data_id": {}}), ["image.image_id.data_id"]),
         (image("raw", image_id={"data_id": {"run": 1}}), ["camcol, field, filter"]),
@@ -158,6 +156,7 @@ BODIES: dict[str, tuple[str | bytes, str]] = {
     "not UTF-8": (b'{"image": "\xff"}', "utf-8"),
     "UTF-16": ('{"image": 1}'.encode("utf-16"), "utf-8"),
     "empty": ("", "JSON"),
+    "null": ("null", "no object"),
 }
 
 
@@ -219,13 +218,11 @@ anything = st.recursive(
 )
 
 
-def places(document: Any) -> list[Callable[[Any], None]]:
-    """Return a function for each place in a document, which puts something else there."""
-    found: list[Callable[[Any], None]] = []
-    if isinstance(document, dict):
-        for name in document:
-            found += [lambda value, name=name: document.__setitem__(name, value), *places(document[name])]
-    return found
+def places(document: Any) -> list[tuple[dict[str, Any], str]]:
+    """Return each place in a document: an object, and the name of one of its members."""
+    if not isinstance(document, dict):
+        return []
+    return [(document, name) for name in document] + [place for inner in document.values() for place in places(inner)]
 
 
 @settings(max_examples=300, deadline=None)
@@ -234,7 +231,8 @@ def test_what_the_schema_refuses_is_refused(
     service: Service, client: httpx.Client, data: st.DataObject, right: dict[str, Any], value: Any
 ) -> None:
     document = copy.deepcopy(right)
-    data.draw(st.sampled_from(places(document)))(value)
+    members, name = data.draw(st.sampled_from(places(document)))
+    members[name] = value
     try:
         read_request(service.default, document)
     except (UsageFault, NotFoundFault, UnsupportedFault):

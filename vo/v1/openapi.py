@@ -173,7 +173,8 @@ def _document(name: str, summary: str) -> dict[str, Any]:
         },
         **_errors(("400", "413", "500")),
     }
-    parameter = {"name": "RESPONSEFORMAT", "in": "query", "schema": {"type": "string", "enum": list(FORMATS)}}
+    formats = [*FORMATS, *(media_type for types in FORMATS.values() for media_type in types)]
+    parameter = {"name": "RESPONSEFORMAT", "in": "query", "schema": {"enum": formats}}
     return {
         method: {"operationId": f"{method}_{name}", "summary": summary, "parameters": [parameter], "responses": answers}
         for method in ("get", "head")

@@ -92,8 +92,8 @@ class V1:
 
     async def images(self, request: Request) -> Response:
         """Answer I_1 to I_22, U_1 and U_2: an image, a cutout, or an id."""
-        repository = self._service.repository(request.path_params["db_id"])
         received = await receive(request, self._service.config.limits.max_request_bytes)
+        repository = self._service.repository(request.path_params["db_id"])
         question = _question(repository, received)
         wanted = _JSON if isinstance(question, IdQuestion) else FITS
         _, media_type = negotiate(request.headers.get("accept"), request.state.responseformat, wanted)

@@ -336,6 +336,8 @@ def test_a_side_that_is_one_point_of_the_sky(pole: int) -> None:
     x, y = image.samples(4000, 0.0)
     inner = image.depth(x, y) > 0.2
     assert contains(footprint, degrees_to_vectors(*image.to_sky(x[inner], y[inner]))).all()
+    gaps = separation(footprint.vertices, np.roll(footprint.vertices, 1, axis=0))
+    assert gaps.min() > 1e-6  # the pole is one corner, not two
     elsewhere = degrees_to_vectors([150.0, 210.0, 30.0], [pole * 85.0, pole * 89.0, pole * 69.0])
     assert not contains(footprint, elsewhere).any()
 
@@ -402,6 +404,32 @@ def test_a_map_that_folds_over_has_no_exact_outline() -> None:
         return 10.0 + 0.01 * np.abs(x - 40.0) * (1 + 0.001 * y), 0.01 * y
 
     assert not footprint_of(to_sky, 100, 80).exact
+
+
+def test_a_map_that_is_torn_within_a_smooth_outline_has_no_exact_outline() -> None:
+    def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
+        return 10.0 - 0.01 * x + np.where(np.hypot(x - 20.0, y - 20.0) < 15.0, 5.0, 0.0), 0.01 * y
+
+    footprint = footprint_of(to_sky, 100, 80)
+    assert not footprint.exact
+    assert contains(footprint, degrees_to_vectors([14.8, 10.0], [0.2, 0.0])).all()
+
+
+def test_a_map_whose_sides_cross_has_no_exact_outline() -> None:
+    def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
+        return 10.0 + 1e-3 * (x - 49.5) * (y - 31.7), 0.01 * y
+
+    assert not footprint_of(to_sky, 100, 80).exact
+
+
+def test_an_outline_reaches_80_degrees_at_the_most() -> None:
+    square = {"CRPIX1": 100.5, "CRPIX2": 100.5}
+    for radius in (70.0, 79.0):
+        scale = radius / np.hypot(100.0, 100.0)
+        # Pixels of about half a degree: 64 straight pieces follow a side of 200.
+        assert Image(header("ARC", CDELT1=-scale, CDELT2=scale, **square), 200, 200).footprint().exact
+    scale = 85.0 / np.hypot(100.0, 100.0)
+    check_cover(Image(header("ARC", CDELT1=-scale, CDELT2=scale, **square), 200, 200))
 
 
 def test_an_image_without_any_pixel_on_the_sky_is_refused() -> None:

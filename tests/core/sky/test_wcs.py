@@ -8,7 +8,6 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_skycoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -42,10 +41,11 @@ def header(
     return made
 
 
-def sky(made: fits.Header, x: Array, y: Array) -> SkyCoord:
+def sky(made: fits.Header, x: Array, y: Array) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pixel_to_skycoord(x, y, WCS(made), mode="all").icrs
+        place: Any = WCS(made).pixel_to_world(x, y)
+        return place.icrs
 
 
 def check(made: fits.Header) -> None:
@@ -94,7 +94,6 @@ def test_pixels_and_places_are_astropys(projection: str, extra: dict[str, Any], 
     [
         (("GLON", "GLAT"), {}),
         (("ELON", "ELAT"), {"RADESYS": "ICRS"}),
-        (("SLON", "SLAT"), {}),
         (("RA--", "DEC-"), {"RADESYS": "FK5", "EQUINOX": 2000.0}),
         (("RA--", "DEC-"), {"RADECSYS": "FK5", "EQUINOX": 1975.0}),
         (("RA--", "DEC-"), {"RADESYS": "FK4", "EQUINOX": 1950.0, "MJD-OBS": 40000.0}),
@@ -170,7 +169,7 @@ def test_a_pixel_off_the_sky_has_no_place() -> None:
         (fits.Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 2, "NAXIS1": 5, "NAXIS2": 5}), "no celestial WCS"),
         (header(CTYPE1="LINEAR", CTYPE2="LINEAR"), "no celestial WCS"),
         (header(CTYPE1="RA---TAN", CTYPE2="FREQ"), "cannot be used|no celestial WCS"),
-        (header(CD1_1=0.0, CD1_2=0.0, CD2_1=0.0, CD2_2=0.0), "cannot be used.*[Ss]ingular"),
+        (header(PV2_1=1.0, LONPOLE=0.0, LATPOLE=100.0, CTYPE1="RA---COE", CTYPE2="DEC--COE"), "cannot be used"),
         (header("XXX"), "cannot be used|no celestial WCS"),
         (header(axes=("HPLN", "HPLT")), "cannot be used|no fixed relation"),
         (header(axes=("TLON", "TLAT")), "cannot be used|no fixed relation"),
@@ -178,7 +177,9 @@ def test_a_pixel_off_the_sky_has_no_place() -> None:
         (header(CPDIS1="LOOKUP"), "CPDIS1 = LOOKUP"),
         (header(CQDIS2="POLYNOMIAL"), "CQDIS2"),
         (header(D2IMDIS1="Lookup"), "D2IMDIS1"),
-        (header(CRVAL1="noon"), "cannot be used"),
+        (header(WCSAXES=9210103), "WCSAXES = 9210103; at most 99"),
+        (header(NAXIS=999), "NAXIS = 999; at most 99"),
+        (header(WCSAXESB=100), "WCSAXESB = 100; at most 99"),
         (header("TAN-SIP", A_ORDER=3), "cannot be used"),
         (header("TAN-SIP", A_ORDER=10**9, B_ORDER=10**9), "cannot be used"),
     ],

@@ -1,0 +1,198 @@
+"""The command line: the same answers as over HTTP, and errors in one line."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imageserv.vo import cli
+
+V1 = "/api/image/v1/DC_W13_Stripe82"
+QUERY = "ds=calexp&sid=5646240694&ra=37.645&dec=0.103&width=7&height=4&unit=pixel"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Run:
+    """Run a command in an empty folder."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("IMAGESERV_CONFIG", raising=False)
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["imageserv", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        output, errors = capfdbinary.readouterr()
+        return int(stopped.value.code or 0), output.decode("utf-8", "replace"), errors.decode()
+
+    return invoke
+
+
+def one_line(errors: str) -> str:
+    (line,) = errors.splitlines()
+    assert line.startswith("imageserv: ")
+    return line
+
+
+def test_a_cutout_is_that_of_the_service(run: Run, archive: Path, client: httpx.Client) -> None:
+    served = client.get(f"{V1}?{QUERY}")
+    name = served.headers["content-disposition"].partition('filename="')[2].rstrip('"')
+    for arguments in (
+        [f"DC_W13_Stripe82?{QUERY}"],
+        ["DC_W13_Stripe82", *QUERY.split("&")],
+        ["DC_W13_Stripe82?ds=calexp", *QUERY.split("&")[1:]],
+    ):
+        status, output, errors = run("cutout", "--config", str(archive), *arguments, "--force")
+        assert (status, output) == (0, ""), errors
+        assert Path(name).read_bytes() == served.content
+        assert served.headers["x-imageserv-delivered"] in errors
+        assert [path.name for path in Path().iterdir()] == [name]
+
+
+def test_a_stored_file_is_that_of_the_service(run: Run, archive: Path, client: httpx.Client) -> None:
+    query = "ds=raw&run=7000&camcol=1&field=2&filter=u"
+    assert run("cutout", "--config", str(archive), f"DC_W13_Stripe82?{query}")[0] == 0
+    assert Path("fpC-007000-u1-0002.fit").read_bytes() == client.get(f"{V1}?{query}").content
+    run("cutout", "--config", str(archive), f"DC_W13_Stripe82?{query}", "-o", "other.fits")
+    assert Path("other.fits").read_bytes() == Path("fpC-007000-u1-0002.fit").read_bytes()
+
+
+def test_standard_output_is_bytes(run: Run, archive: Path, client: httpx.Client) -> None:
+    command = [sys.executable, "-m", "imageserv.vo.cli", "cutout", "--config", str(archive)]
+    output = subprocess.run([*command, f"DC_W13_Stripe82?{QUERY}", "-o", "-"], capture_output=True, timeout=60).stdout
+    assert output == client.get(f"{V1}?{QUERY}").content
+
+
+def test_files_are_not_overwritten(run: Run, archive: Path) -> None:
+    Path("mine.fits").write_text("mine")
+    arguments = ("cutout", "--config", str(archive), f"DC_W13_Stripe82?{QUERY}", "-o", "mine.fits")
+    status, _, errors = run(*arguments)
+    assert status == 1
+    assert "--force" in one_line(errors)
+    assert Path("mine.fits").read_text() == "mine"
+    assert run(*arguments, "--force")[0] == 0
+    assert Path("mine.fits").read_bytes().startswith(b"SIMPLE")
+
+
+def test_ids_are_printed_as_json(run: Run, archive: Path) -> None:
+    _, output, _ = run("cutout", "--config", str(archive), "DC_W13_Stripe82", "ds=raw", "get_dataid", "sid=5646240964")
+    assert json.loads(output) == {"run": 5646, "camcol": 4, "field": 964, "filter": "r"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["cutout", "DC_W13_Stripe82", "ds=raw", "ra=1"], 1, "dec, filter are missing"),
+        (["cutout", "DC_W13_Stripe82", "ds=nothing"], 1, "raw, calexp, deepCoadd"),
+        (["cutout", "NOWHERE", "ds=raw"], 1, "DC_W13_Stripe82, SKY"),
+        (["cutout", "DC_W13_Stripe82", "ds=raw", "sid=5646240999"], 1, "5646240999"),
+        (["cutout", f"DC_W13_Stripe82?{QUERY}", "-o", "no/such/folder/x.fits"], 1, "no/such/folder"),
+        (["ingest", "NOWHERE"], 1, "DC_W13_Stripe82, SKY"),
+        (["ingest", "SKY", "nothing"], 1, "image"),
+        (["cutout"], 2, "DB_ID"),
+        (["nonsense"], 2, "nonsense"),
+        (["serve", "--port", "70000"], 2, "65535"),
+    ],
+)
+def test_errors_are_one_line(run: Run, archive: Path, arguments: list[str], status: int, words: str) -> None:
+    command, *rest = arguments
+    options = [] if command == "nonsense" else ["--config", str(archive)]
+    result, output, errors = run(command, *options, *rest)
+    assert (result, output) == (status, "")
+    assert words in one_line(errors)
+
+
+def test_a_configuration_is_needed(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, _, errors = run("check")
+    assert status == 2
+    assert "--config" in one_line(errors)
+    status, _, errors = run("check", "--config", "missing.toml")
+    assert status == 1
+    assert "missing.toml" in one_line(errors)
+    monkeypatch.setenv("IMAGESERV_CONFIG", str(archive))
+    assert run("check")[0] == 0
+
+
+def test_ingest_takes_what_is_new_and_says_what_it_skipped(run: Run, own_archive: Path) -> None:
+    root = own_archive.parent / "stripe82"
+    (root / "runs" / "fpC-009999-r1-0001.fit").write_bytes(b"not FITS")
+    (root / "runs" / "fpC-003325-z1-0171.fit").unlink()
+    status, output, errors = run("ingest", "--config", str(own_archive), "DC_W13_Stripe82", "raw")
+    assert (status, errors) == (0, "")
+    assert "skipped: DC_W13_Stripe82 raw runs/fpC-009999-r1-0001.fit: " in output
+    head, row = (line.split() for line in output.splitlines()[-2:])
+    assert dict(zip(head, row, strict=True)) == {
+        "repository": "DC_W13_Stripe82",
+        "dataset": "raw",
+        "images": "6",
+        "taken": "0",
+        "unchanged": "6",
+        "removed": "1",
+        "skipped": "1",
+    }
+    _, output, _ = run("ingest", "--config", str(own_archive))
+    assert [line.split()[:2] for line in output.splitlines() if "unchanged" not in line and "skipped:" not in line] == [
+        ["DC_W13_Stripe82", "raw"],
+        ["DC_W13_Stripe82", "calexp"],
+        ["DC_W13_Stripe82", "deepCoadd"],
+        ["SKY", "image"],
+    ]
+
+
+def test_check_finds_what_is_wrong(run: Run, own_archive: Path) -> None:
+    assert run("check", "--config", str(own_archive)) == (0, f"{own_archive}: nothing wrong\n", "")
+    root = own_archive.parent / "stripe82"
+    (root / "runs" / "fpC-003325-z1-0171.fit").unlink()
+    os.utime(root / "runs" / "fpC-002708-r3-0103.fit", (1, 1))
+    status, output, errors = run("check", "--config", str(own_archive))
+    assert status == 1
+    assert "runs/fpC-003325-z1-0171.fit cannot be read" in output
+    assert "runs/fpC-002708-r3-0103.fit has changed" in output
+    assert one_line(errors) == "imageserv: 2 problems"
+    registry = own_archive.parent / "SKY.sqlite"
+    registry.write_bytes(b"not a registry")
+    status, output, errors = run("check", "--config", str(own_archive))
+    assert status == 1
+    assert "SKY" in output
+    assert one_line(errors) == "imageserv: 3 problems"
+
+
+def test_check_demands_an_ingest(run: Run, tmp_path: Path) -> None:
+    configuration = tmp_path / "imageserv.toml"
+    configuration.write_text('[repositories.A]\nroot = "."\n[repositories.A.datasets.image]\nplugin = "image"\n')
+    status, output, _ = run("check", "--config", str(configuration))
+    assert status == 1
+    assert "ingest" in output
+    assert run("ingest", "--config", str(configuration))[0] == 0
+    assert run("check", "--config", str(configuration))[0] == 0
+    with sqlite3.connect(tmp_path / "A.sqlite") as registry:
+        registry.execute("PRAGMA user_version = 99999")
+    registry.close()
+    assert run("check", "--config", str(configuration))[0] == 1
+
+
+def test_plugins_are_listed(run: Run) -> None:
+    _, output, _ = run("plugins")
+    rows = {line.split()[0]: line.split() for line in output.splitlines()}
+    assert rows["raw"][1:3] == ["imageserv.dataset", "imageserv"]
+    assert rows["raw"][4] == "imageserv.plugins.raw:Raw"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"imageserv {version('imageserv')}\n", "")
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["ingest"], ["check"], ["plugins"], ["cutout"], ["demo"]])
+def test_help_is_given(run: Run, command: list[str]) -> None:
+    status, output, _ = run(*command, "--help")
+    assert status == 0
+    assert "Usage: imageserv" in output
