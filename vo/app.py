@@ -84,7 +84,7 @@ def create_app(service: Service) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Edge, metrics=metrics)],
-        exception_handlers={ImageServError: _refuse, HTTPException: _refuse_path},
+        exception_handlers={ImageServError: _refuse, 404: _no_such_path, 405: _no_such_method},
         lifespan=lifespan,
     )
     # An unknown path is unknown: clients that probe for siblings take a redirect for an answer.
@@ -119,13 +119,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return error_response(request, error)
 
 
-async def _refuse_path(request: Request, error: Exception) -> Response:
-    """Answer what the router finds wrong: 404, or 405 with Allow."""
-    if not isinstance(error, HTTPException) or error.status_code not in (404, 405):
-        return error_response(request, error)
-    if error.status_code == 404:
-        return error_response(request, NotFoundFault(f"there is nothing at {request.url.path}"))
-    allowed = (error.headers or {}).get("Allow", "")
+async def _no_such_path(request: Request, _error: Exception) -> Response:
+    return error_response(request, NotFoundFault(f"there is nothing at {request.url.path}"))
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
     fault = UsageFault(f"{request.method} is no method of this resource; it takes {allowed}")
     response = error_response(request, fault, status=405)
     response.headers["Allow"] = allowed

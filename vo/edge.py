@@ -78,7 +78,7 @@ class Edge:
             "id": request.state.id,
             "client": request.client.host if request.client else None,
             "method": request.method,
-            "target": (request.url.path + ("?" + query.decode("latin-1") if query else ""))[:2000],
+            "target": (request.scope["path"] + ("?" + query.decode("latin-1") if query else ""))[:2000],
             "status": status,
             "bytes": size,
             "ms": round(seconds * 1000, 3),

@@ -149,7 +149,7 @@ class SqliteRegistry:
         """Return the images that contain a point, the nearest centre first."""
         point = degrees_to_vectors(ra, dec)
         found: list[tuple[float, int, ImageRecord]] = []
-        for record in self._in_box(dataset, band, point, 0.0):
+        for record in map(_record, self._in_box(_COLUMNS, dataset, band, point, 0.0)):
             footprint = record.footprint
             if footprint is not None and bool(contains(footprint, point)):
                 found.append((float(separation(footprint.center, point)), record.science_id, record))
@@ -162,28 +162,32 @@ class SqliteRegistry:
         while radius < 360.0:
             # A centre within the radius is in this box, for a chord is shorter than its arc.
             half = 2.0 if radius >= 180.0 else 2.0 * math.sin(math.radians(radius) / 2.0)
-            best: tuple[float, int, ImageRecord] | None = None
-            for record in self._in_box(dataset, band, point, half):
-                if record.footprint is not None:
-                    distance = math.degrees(separation(record.footprint.center, point))
-                    if best is None or (distance, record.science_id) < best[:2]:
-                        best = (distance, record.science_id, record)
-            if best is not None and best[0] <= radius:
-                return best[2], best[0]
-            radius *= 3.0 if best is None else max(1.0 + 1e-9, best[0] / radius * (1.0 + 1e-9))
+            centers = self._in_box("i.id, i.science_id, i.ra, i.dec", dataset, band, point, half)
+            if centers:
+                ids, science_ids, lon, lat = zip(*centers, strict=True)
+                distances = np.degrees(separation(degrees_to_vectors(lon, lat), point))
+                nearest = min(np.flatnonzero(distances == distances.min()), key=lambda place: science_ids[place])
+                distance = float(distances[nearest])
+                if distance <= radius:
+                    rows = self._ask(f"SELECT {_COLUMNS} {_FROM} WHERE i.id = :id", {"id": ids[nearest]})
+                    return _record(rows[0]), distance
+                radius = distance * (1.0 + 1e-9)
+            else:
+                radius *= 3.0
         return None
 
-    def _in_box(self, dataset: str, band: str | None, point: Any, half: float) -> Iterator[ImageRecord]:
+    def _in_box(self, columns: str, dataset: str, band: str | None, point: Any, half: float) -> list[Any]:
+        """Return columns of the images whose box meets the box of that half width around a point."""
         low, high = (point - half).tolist(), (point + half).tolist()
-        rows = self._ask(
-            f"SELECT {_COLUMNS} FROM boxes b JOIN images i ON i.id = b.id JOIN files f ON f.id = i.file"
+        # CROSS JOIN: SQLite must begin with the R*Tree, though it knows of indexes on the images.
+        return self._ask(
+            f"SELECT {columns} FROM boxes b CROSS JOIN images i ON i.id = b.id JOIN files f ON f.id = i.file"
             " WHERE b.x0 <= :x1 AND b.x1 >= :x0 AND b.y0 <= :y1 AND b.y1 >= :y0 AND b.z0 <= :z1 AND b.z1 >= :z0"
             f" AND {_IN_BAND}",
             {"dataset": dataset, "band": band}
             | {f"{axis}0": value for axis, value in zip("xyz", low, strict=True)}
             | {f"{axis}1": value for axis, value in zip("xyz", high, strict=True)},
         )
-        return map(_record, rows)
 
     def layout(self, dataset: str, path: str) -> bytes | None:
         """Return the stored layout of a file."""

@@ -51,10 +51,11 @@ _KNOWN_FRAMES = (
 _LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
 """Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
 
-_MOST_AXES = 99
-"""As many as keywords such as CRPIXja can number. wcslib makes room for the square of any number, and crashes."""
+_COUNTS = re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$")
+_MOST = 99
+"""As many axes and powers as keywords such as CRPIXja and A_p_q can number. Of any more
+wcslib and astropy make the square, unseen: they crash, or come to no end."""
 
-_AXES = re.compile(r"(NAXIS|WCSAXES[A-Z]?)$")
 _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
@@ -90,8 +91,8 @@ class SkyWcs:
         for keyword in header:
             if keyword.startswith(_LOOKUP_KEYWORDS) and str(header[keyword]).strip().upper() not in ("", "SIP", "NONE"):
                 raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {header[keyword]}, which is not read")
-            if _AXES.match(keyword) and header[keyword] not in range(_MOST_AXES + 1):
-                raise UnsupportedFault(f"it has {keyword} = {header[keyword]}; at most {_MOST_AXES} axes have names")
+            if _COUNTS.match(keyword) and header[keyword] not in range(_MOST + 1):
+                raise UnsupportedFault(f"it has {keyword} = {header[keyword]}, not 0 to {_MOST}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

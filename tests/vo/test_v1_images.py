@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
 from imageserv.core.config import load
-from imageserv.core.repository import open_service
+from imageserv.core.repository import Service, open_service
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
 
@@ -373,5 +375,34 @@ def test_a_file_that_changed_is_a_new_answer(own_archive: Path, serve: Any) -> N
         assert after[0].content == path.read_bytes()
         with open_fits(io.BytesIO(before[1].content)) as old, open_fits(io.BytesIO(after[1].content)) as new:
             np.testing.assert_array_equal(new[0].data, old[0].data + 1)
+    finally:
+        service.close()
+
+
+@pytest.mark.parametrize("change", [{"size": 1}, {"path": Path("/no/such/file")}])
+def test_a_file_that_changes_meanwhile_is_unavailable(
+    client: httpx.Client, service: Service, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    whole = service.default.whole
+    monkeypatch.setattr(service.default, "whole", lambda selection: replace(whole(selection), **change))
+    response = client.get(V1, params={"ds": "raw", "sid": "5646240694"})
+    assert (response.status_code, response.json()["exception"]) == (503, "UnavailableFault")
+
+
+def test_a_file_that_shrinks_while_it_is_read_breaks_the_answer_off(own_archive: Path, serve: Any) -> None:
+    """What has been promised as Content-Length is not padded: the client sees that the answer is not whole."""
+    path = own_archive.parent / "stripe82" / "runs" / "fpC-007000-u1-0001.fit"
+    size = path.stat().st_size + (64 << 20)  # which no socket holds
+    os.truncate(path, size)
+    service = open_service(load(own_archive, {}))
+    try:
+        client = serve(service).client
+        url = f"{V1}?ds=raw&run=7000&camcol=1&field=1&filter=u"
+        with client.stream("GET", url) as response:
+            assert response.headers["content-length"] == str(size)
+            os.truncate(path, size // 2)
+            with pytest.raises(httpx.RemoteProtocolError):
+                response.read()
+        assert client.get("/healthz").status_code == 200
     finally:
         service.close()

@@ -190,6 +190,17 @@ def test_names_given_twice_empty_are_absent(service: Service) -> None:
     assert ask(service, "ds=raw&sid=&sid=1&SID=") == ask(service, "ds=raw&sid=1")
 
 
+def test_an_id_without_arithmetic_beside_some_of_the_keys_is_refused(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they agree only the registry could tell, and a question is understood without it."""
+    monkeypatch.setattr(service.default.datasets["raw"], "data_id", lambda science_id: None)
+    with pytest.raises(UsageFault, match="give sid alone, or run, camcol, field, filter too"):
+        ask(service, f"ds=raw&sid={SID}&filter=r")
+    question = ask(service, f"ds=raw&sid={SID}&{KEYS}")
+    assert isinstance(question, ImageQuestion) and question.selector == ByScienceId(SID)
+
+
 ABSENT: dict[str, tuple[str, tuple[str, ...]]] = {
     f"{V1}?ds=nothing&sid=1": ("NotFoundFault", ("raw", "calexp", "deepCoadd")),
     f"{V1}?ds=raw&sid=5646240999": ("NotFoundFault", ("5646240999",)),

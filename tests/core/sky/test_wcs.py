@@ -177,11 +177,11 @@ def test_a_pixel_off_the_sky_has_no_place() -> None:
         (header(CPDIS1="LOOKUP"), "CPDIS1 = LOOKUP"),
         (header(CQDIS2="POLYNOMIAL"), "CQDIS2"),
         (header(D2IMDIS1="Lookup"), "D2IMDIS1"),
-        (header(WCSAXES=9210103), "WCSAXES = 9210103; at most 99"),
-        (header(NAXIS=999), "NAXIS = 999; at most 99"),
-        (header(WCSAXESB=100), "WCSAXESB = 100; at most 99"),
+        (header(WCSAXES=9210103), "WCSAXES = 9210103, not 0 to 99"),
+        (header(NAXIS=999), "NAXIS = 999, not 0 to 99"),
+        (header(WCSAXESB=100), "WCSAXESB = 100, not 0 to 99"),
         (header("TAN-SIP", A_ORDER=3), "cannot be used"),
-        (header("TAN-SIP", A_ORDER=10**9, B_ORDER=10**9), "cannot be used"),
+        (header("TAN-SIP", A_ORDER=10**9, B_ORDER=10**9), "A_ORDER = 1000000000, not 0 to 99"),
     ],
 )
 def test_a_header_without_a_usable_wcs_is_refused_with_the_reason(made: fits.Header, reason: str) -> None:
@@ -189,9 +189,13 @@ def test_a_header_without_a_usable_wcs_is_refused_with_the_reason(made: fits.Hea
         SkyWcs(made)
 
 
-values = st.floats() | st.integers(-(10**12), 10**12) | st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ-. 0123456789", max_size=12)
+values = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(10**12), 10**12)
+    | st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ-. 0123456789", max_size=12)
+)
 keywords = st.sampled_from(
-    list(header("TAN-SIP", **SIP)) + ["PV2_1", "LONPOLE", "LATPOLE", "EQUINOX", "RADESYS", "WCSAXES"]
+    [*header("TAN-SIP", **SIP), "PV2_1", "LONPOLE", "LATPOLE", "EQUINOX", "RADESYS", "WCSAXES", "AP_ORDER", "CTYPE99A"]
 )
 
 
@@ -199,9 +203,7 @@ keywords = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 def test_any_header_is_read_or_refused(cards: dict[str, Any]) -> None:
     made = header("TAN-SIP", **SIP)
-    for keyword, value in cards.items():
-        if value == value and value not in (float("inf"), -float("inf")):  # FITS can write no others
-            made[keyword] = value
+    made.update(cards)
     try:
         wcs = SkyWcs(made)
     except UnsupportedFault as fault:
