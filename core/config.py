@@ -37,14 +37,16 @@ class Limits:
         Of all planes of one cutout.
     max_request_bytes
         Of a request's body.
-    max_header_bytes
-        Of one HDU.
+    max_header_bytes, max_headers_bytes
+        Of one HDU, and of all HDUs of a file.
     max_hdus
         Of one file.
     max_unpacked_bytes
         Of a gzipped file.
     max_tile_pixels
         Of one tile of a tile-compressed image.
+    max_copied_bytes
+        Of the HDUs that are not cut, in a cutout that has them.
     max_waiting
         Requests that wait for a thread.
     threads
@@ -53,10 +55,12 @@ class Limits:
 
     max_pixels: int = 64_000_000
     max_request_bytes: int = 1_000_000
-    max_header_bytes: int = 8_388_608
+    max_header_bytes: int = 1_048_576
+    max_headers_bytes: int = 67_108_864
     max_hdus: int = 10_000
     max_unpacked_bytes: int = 2_147_483_648
     max_tile_pixels: int = 67_108_864
+    max_copied_bytes: int = 268_435_456
     max_waiting: int = 256
     threads: int = 4
 

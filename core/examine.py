@@ -9,6 +9,7 @@ from .config import Limits
 from .errors import FitsFault, ImageServError, UnsupportedFault
 from .fits.files import FileStore
 from .fits.layout import Hdu, Layout, read_layout
+from .fits.wcscards import wcs_header
 from .manager import DatasetPlugin
 from .record import FileStamp, Found, ImageRecord, Observation, Plane
 from .sky.footprint import footprint_of
@@ -117,7 +118,7 @@ def _record(
     science = _hdu(file, found.planes[0])
     axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
     try:
-        wcs = SkyWcs(science.parsed())
+        wcs = SkyWcs(wcs_header(science))
         if wcs.axes[1] >= len(science.shape):
             raise UnsupportedFault("its WCS has more axes than its pixels")
         axes = wcs.axes

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from .config import Config, RepositoryConfig
 from .dataset import DataId
-from .errors import FitsFault, NotFoundFault, UnavailableFault
+from .errors import FitsFault, NotFoundFault, UnavailableFault, UnsupportedFault
 from .examine import examine, examines, stamp_of
 from .fits.cards import make_card
 from .fits.engine import CutoutRequest, Detail, write
@@ -147,6 +147,8 @@ class Repository:
         The whole of it.
     writable
         Whether to open the registry for ingest.
+    opened
+        Where open images are kept, if several repositories share it.
 
     Attributes
     ----------
@@ -163,7 +165,14 @@ class Repository:
         Raised if there is no registry yet.
     """
 
-    def __init__(self, config: RepositoryConfig, service: Config, *, writable: bool = False) -> None:
+    def __init__(
+        self,
+        config: RepositoryConfig,
+        service: Config,
+        *,
+        writable: bool = False,
+        opened: OpenImages | None = None,
+    ) -> None:
         self.name = config.name
         self.default = config.default
         self._config = config
@@ -174,7 +183,7 @@ class Repository:
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
         self.registry: WritableRegistry = open_registry(config.registry, writable=writable)
-        self._open = OpenImages()
+        self._open = opened or OpenImages(packed_bytes=service.cache_bytes)
 
     def close(self) -> None:
         """Close the registry and let go of open images."""
@@ -271,8 +280,11 @@ class Repository:
 
     def _reaches(self, record: ImageRecord, ra: float, dec: float) -> bool:
         """Tell by the WCS whether an image has a point, for a footprint that is only a cover."""
-        image = self.open(record)
-        pixel = image.wcs.to_pixel(ra, dec)
+        try:
+            image = self.open(record)
+            pixel = image.wcs.to_pixel(ra, dec)
+        except (UnavailableFault, UnsupportedFault):
+            return False  # one file that is gone does not keep others from being found
         return pixel is not None and all(
             -0.5 <= at < length - 0.5 for at, length in zip(pixel, image.record.shape, strict=True)
         )
@@ -288,11 +300,13 @@ class Repository:
             Raised if the file is gone, or no longer holds this image.
         """
         stamp = self._stamp(record.file.path)
-        return self._open.get((record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp))
+        return self._open.get(
+            (self.name, record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp)
+        )
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
-        blob = self.registry.layout(record.dataset, record.file.path)
-        if stamp == record.file and blob is not None:
+        blob = self.registry.layout(record.dataset, record.file) if stamp == record.file else None
+        if blob is not None:
             layout = Layout.from_bytes(blob)
         else:
             record, layout = self._examined_again(record)
@@ -422,8 +436,9 @@ class Service:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        opened = OpenImages(packed_bytes=config.cache_bytes)
         self.repositories: Mapping[str, Repository] = {
-            name: Repository(repository, config) for name, repository in config.repositories.items()
+            name: Repository(repository, config, opened=opened) for name, repository in config.repositories.items()
         }
 
     def repository(self, name: str) -> Repository:

@@ -6,18 +6,18 @@ change. Nothing is decoded but the tiles of compressed images that a box
 touches, and nothing is ever resampled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imageserv.core.errors import LimitFault, NoOverlapFault
+from imageserv.core.errors import LimitFault, NoOverlapFault, UnsupportedFault
 from imageserv.core.sky.boxes import pixel_box
 from imageserv.core.sky.stencil import PixelBox, Stencil
 
-from .cards import HeaderTemplate, make_card
+from .cards import HeaderTemplate, card_keyword, make_card
 from .headers import empty_primary
 from .layout import BLOCK, Hdu
 from .opened import OpenImage
@@ -104,13 +104,19 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: frozenset[str] = froz
     dropped = frozenset[str]() if everything else drop
     planes = {plane.hdu for plane in (record.planes[:1] if request.detail == "image" else record.planes)}
     _check_limit(image, planes, delivered)
+    if everything:
+        _check_copied(image, planes)
+    else:
+        _check_tables(image, planes)
 
     hdus: list[OutputHdu] = []
     for hdu in image.layout.hdus:
         if hdu.index in planes:
             hdus.append(_cut_plane(image, hdu, delivered, dropped))
         elif everything:
-            hdus.append(OutputHdu(HeaderTemplate(hdu.header), {}, [], image.stored(hdu)))
+            # The report goes into the primary header, so a checksum of it would be wrong.
+            template = HeaderTemplate(hdu.header).without({"CHECKSUM", "DATASUM"} if hdu.index == 0 else set())
+            hdus.append(OutputHdu(template, {}, [], image.stored(hdu)))
         elif hdu.index == 0:
             hdus.append(OutputHdu(empty_primary(hdu, dropped), {}, [], memoryview(b"")))
     return Cutout(tuple(hdus), requested, delivered)
@@ -145,6 +151,27 @@ def _check_limit(image: OpenImage, planes: Iterable[int], box: PixelBox) -> None
         )
 
 
+def _check_copied(image: OpenImage, planes: Container[int]) -> None:
+    size = sum(hdu.data_size for hdu in image.layout.hdus if hdu.index not in planes)
+    if size > image.limits.max_copied_bytes:
+        raise LimitFault(
+            f"the HDUs that are not cut have {size} bytes; at most {image.limits.max_copied_bytes} are copied:"
+            " ask for the planes, or for the whole image",
+            parameter="detail",
+            details={"limit": image.limits.max_copied_bytes},
+        )
+
+
+def _check_tables(image: OpenImage, planes: Iterable[int]) -> None:
+    """Refuse to leave out a table that holds the coordinates of an axis (FITS 4.0 section 8.3: -TAB)."""
+    for index in planes:
+        header = HeaderTemplate(image.layout.hdus[index].header)
+        if any(
+            keyword.startswith("CTYPE") and str(header.value(keyword)).endswith("-TAB") for keyword in header.places
+        ):
+            raise UnsupportedFault("the image's WCS is partly in a table: ask for detail=all", parameter="detail")
+
+
 def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
     """Write a cutout as a FITS file.
 
@@ -161,13 +188,12 @@ def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
     extensions = len(cutout.hdus) - 1
     headers: list[bytes] = []
     for index, hdu in enumerate(cutout.hdus):
-        changes, added = hdu.changes, list(hdu.added)
         if index == 0:
-            added += cards
-            changes = changes | _extension_cards(hdu.template, extensions, added)
-        headers.append(hdu.template.write(changes, added))
+            headers.append(_primary(hdu, extensions, list(cards)))
+        else:
+            headers.append(hdu.template.write(hdu.changes, hdu.added))
     total = sum(len(header) for header in headers) + sum(_padded(hdu.data.nbytes) for hdu in cutout.hdus)
-    answer = bytearray(total)
+    answer = memoryview(bytearray(total))
     at = 0
     for header, hdu in zip(headers, cutout.hdus, strict=True):
         answer[at : at + len(header)] = header
@@ -179,22 +205,29 @@ def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
         else:
             answer[at : at + size] = data
         at += _padded(size)
-    return memoryview(answer)
+    return answer
 
 
 def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _extension_cards(primary: HeaderTemplate, extensions: int, added: list[bytes]) -> dict[int, bytes]:
-    """Keep EXTEND and NEXTEND true (FITS 4.0 section 4.4.2.1)."""
-    changes: dict[int, bytes] = {}
-    if "NEXTEND" in primary:
-        changes[primary.places["NEXTEND"][0]] = make_card("NEXTEND", extensions, "number of extensions")
-    if extensions:
-        card = make_card("EXTEND", True)
-        if "EXTEND" in primary:
-            changes[primary.places["EXTEND"][0]] = card
-        else:
-            added.append(card)
-    return changes
+def _primary(hdu: OutputHdu, extensions: int, cards: list[bytes]) -> bytes:
+    """Write the primary header: with the given cards in place of any of their names, and EXTEND and NEXTEND true.
+
+    EXTEND is FITS 4.0's (section 4.4.2.1); a cutout of a cutout has a report already, which is not this one's.
+    """
+    template, changes = hdu.template, dict(hdu.changes)
+    keywords = {card_keyword(card) for card in cards}
+    if any(keyword in template for keyword in keywords):
+        written = HeaderTemplate(template.write(changes, hdu.added)).without(keywords)
+        template, changes = written, {}
+    else:
+        cards = [*hdu.added, *cards]
+    if "NEXTEND" in template:
+        changes[template.places["NEXTEND"][0]] = make_card("NEXTEND", extensions, "number of extensions")
+    if extensions and "EXTEND" in template:
+        changes[template.places["EXTEND"][0]] = make_card("EXTEND", True)
+    elif extensions:
+        cards.append(make_card("EXTEND", True))
+    return template.write(changes, cards)

@@ -115,11 +115,11 @@ class UnpackedCache:
             try:
                 os.utime(target)  # the time of last use, by which files are evicted
             except FileNotFoundError:
-                self._unpack(source, target)
+                self._unpack(source, stamp, target)
                 self._evict()
         return target
 
-    def _unpack(self, source: Path, target: Path) -> None:
+    def _unpack(self, source: Path, stamp: FileStamp, target: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
         written = 0
@@ -130,6 +130,11 @@ class UnpackedCache:
                     if written > self.max_file_bytes:
                         raise FitsFault(f"unpacks to more than {self.max_file_bytes} bytes")
                     plain.write(chunk)
+                plain.flush()
+                os.fsync(plain.fileno())  # else a power failure may leave a copy that is whole in name alone
+            status = source.stat()
+            if (status.st_size, status.st_mtime_ns) != (stamp.size, stamp.mtime_ns):
+                raise UnavailableFault(f"{stamp.path} is being changed")
             os.replace(part, target)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FitsFault(f"damaged gzip file: {error}") from error
@@ -166,23 +171,21 @@ class MappedFile:
     left of that race the server's supervisor starts the worker anew.
     """
 
-    __slots__ = ("_fd", "buffer", "path", "size")
+    __slots__ = ("_fd", "buffer", "path", "size", "status")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.size = os.fstat(self._fd).st_size
-            self.buffer = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
-        except BaseException:
-            os.close(self._fd)
-            raise
+        self.status = os.fstat(self._fd)
+        self.size = self.status.st_size
+        if not self.size:
+            raise UnavailableFault("the image's file is empty")
+        self.buffer = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
 
     def __del__(self) -> None:
         """Close the file."""
-        fd = getattr(self, "_fd", -1)
-        if fd >= 0:
-            os.close(fd)
+        if hasattr(self, "_fd"):
+            os.close(self._fd)
 
     def check(self) -> None:
         """Raise `UnavailableFault` if the file is shorter than it was."""

@@ -164,6 +164,7 @@ class _Reader:
         self.size = size
         self.limits = limits
         self.at = 0
+        self.headers = 0
 
     def layout(self) -> Layout:
         hdus: list[Hdu] = []
@@ -231,6 +232,9 @@ class _Reader:
             if len(block) < BLOCK and b"END" not in block:
                 raise FitsFault(f"the header of HDU {index} has no END")
             blocks.append(block)
+            self.headers += BLOCK
+            if self.headers > self.limits.max_headers_bytes:
+                raise FitsFault(f"its headers are longer than {self.limits.max_headers_bytes} bytes in all")
             for start in range(0, len(block), CARD):
                 if block[start : start + 8] == b"END     " and not block[start + 8 : start + CARD].strip():
                     return b"".join(blocks[:-1]) + block[: start + CARD].ljust(start + CARD)
@@ -271,8 +275,8 @@ class _Facts:
         if not 0 <= naxis <= 999:
             raise FitsFault(f"{prefix}NAXIS is {naxis}, not 0 to 999")
         shape = tuple(self._integer(f"{prefix}NAXIS{axis}") for axis in range(1, naxis + 1))
-        if any(length < 0 for length in shape):
-            raise FitsFault(f"an axis of negative length: {shape}")
+        if any(not 0 <= length < 2**31 for length in shape):
+            raise FitsFault(f"an axis that no image has: {max(shape, key=abs)} pixels long")
         return bitpix, shape
 
     def data_size(self) -> int:

@@ -20,6 +20,7 @@ from .files import MappedFile
 from .headers import PlaneHeader, Ranges
 from .layout import Hdu, Layout
 from .tiles import TileReader
+from .wcscards import wcs_header
 
 
 class OpenImage:
@@ -40,8 +41,12 @@ class OpenImage:
         self.layout = layout
         self.limits = limits
         self._file = MappedFile(path)
-        if self._file.size != layout.size:
-            raise UnavailableFault(f"{record.file.path} has {self._file.size} bytes, not {layout.size}: it has changed")
+        status = self._file.status
+        if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
+            raise UnavailableFault(f"{record.file.path} is being changed")
+        # Opened now, not when it is first read: by then an unpacked copy may have been evicted.
+        compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes)
+        self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
         self._headers: dict[tuple[int, frozenset[str]], PlaneHeader] = {}
 
     @cached_property
@@ -54,13 +59,9 @@ class OpenImage:
             Raised if it has none.
         """
         try:
-            return SkyWcs(self.layout.hdus[self.record.planes[0].hdu].parsed())
+            return SkyWcs(wcs_header(self.layout.hdus[self.record.planes[0].hdu]))
         except UnsupportedFault as fault:
             raise UnsupportedFault(f"this image cannot be cut by position: {fault.message}") from fault
-
-    @cached_property
-    def _tiles(self) -> TileReader:
-        return TileReader(self._file.path, self.limits.max_tile_pixels)
 
     def header(self, hdu: Hdu, drop: frozenset[str]) -> PlaneHeader:
         """Return the header of a plane as a template, without the keywords in `drop`."""
@@ -74,11 +75,15 @@ class OpenImage:
         """Return a section of a plane, big-endian as stored: a view of the mapped file unless it is compressed."""
         section = tuple(slice(start, stop) for start, stop in reversed(ranges))
         self._file.check()
-        if hdu.kind == "compressed":
-            return self._tiles.read(hdu, section)
-        shape = tuple(reversed(hdu.shape))
-        plane: NDArray[Any] = np.ndarray(shape, dtype, buffer=self._file.buffer, offset=hdu.data_offset)
-        return plane[section]
+        if hdu.kind == "compressed" and self._tiles is not None:
+            pixels = self._tiles.read(hdu, section)
+        else:
+            shape = tuple(reversed(hdu.shape))
+            plane: NDArray[Any] = np.ndarray(shape, dtype, buffer=self._file.buffer, offset=hdu.data_offset)
+            pixels = plane[section]
+        if pixels.shape != tuple(stop - start for start, stop in reversed(ranges)):
+            raise UnavailableFault("the image's file does not hold the pixels that the registry says: ingest it again")
+        return pixels
 
     def stored(self, hdu: Hdu) -> memoryview:
         """Return the data of an HDU as stored, with their padding."""
@@ -87,9 +92,19 @@ class OpenImage:
 
 
 class OpenImages:
-    """The images opened last, at most so many that the process keeps file descriptors for other uses."""
+    """The images opened last, for all repositories of a process.
 
-    def __init__(self, most: int = 1024) -> None:
+    Parameters
+    ----------
+    most
+        How many, at most; fewer where the process may not open so many files.
+    packed_bytes
+        How much the unpacked copies of gzipped files among them may take:
+        an open file takes room on the disk though its copy is evicted.
+    """
+
+    def __init__(self, *, most: int = 1024, packed_bytes: int = 1 << 32) -> None:
+        self._packed_bytes = packed_bytes
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # A mapped image holds two descriptors (Python's mmap keeps one of its own), a compressed one a third.
         self._most = max(8, min(most, (soft - 256) // 4)) if soft != resource.RLIM_INFINITY else most
@@ -107,9 +122,12 @@ class OpenImages:
         with self._lock:
             self._images[key] = image
             self._images.move_to_end(key)
-            while len(self._images) > self._most:
+            while len(self._images) > self._most or (len(self._images) > 1 and self._unpacked() > self._packed_bytes):
                 self._images.popitem(last=False)
         return image
+
+    def _unpacked(self) -> int:
+        return sum(image.layout.size for image in self._images.values() if image.layout.packed)
 
     def clear(self) -> None:
         """Let go of all images."""

@@ -58,8 +58,8 @@ class Registry(Protocol):
         """Return the image whose centre is nearest to a point, however far, and the distance in degrees."""
         ...
 
-    def layout(self, dataset: str, path: str) -> bytes | None:
-        """Return the stored layout of a file."""
+    def layout(self, dataset: str, stamp: FileStamp) -> bytes | None:
+        """Return the stored layout of a file; None if the registry knows the file in another state than the stamp's."""
         ...
 
     def count(self, dataset: str) -> int:

@@ -189,10 +189,11 @@ class SqliteRegistry:
             | {f"{axis}1": value for axis, value in zip("xyz", high, strict=True)},
         )
 
-    def layout(self, dataset: str, path: str) -> bytes | None:
-        """Return the stored layout of a file."""
+    def layout(self, dataset: str, stamp: FileStamp) -> bytes | None:
+        """Return the stored layout of a file, if it is in the state of the stamp."""
         rows = self._ask(
-            "SELECT layout FROM files WHERE dataset = :dataset AND path = :path", {"dataset": dataset, "path": path}
+            "SELECT layout FROM files WHERE dataset = :dataset AND path = :path AND size = :size AND mtime_ns = :mtime",
+            {"dataset": dataset, "path": stamp.path, "size": stamp.size, "mtime": stamp.mtime_ns},
         )
         return rows[0][0] if rows else None
 

@@ -3,16 +3,17 @@
 import json
 import logging
 import logging.config
+from typing import Any
 
 import pytest
 
 from imageserv.vo import logs
 
 
-def line(record: logging.LogRecord) -> dict[str, str]:
+def line(record: logging.LogRecord) -> dict[str, Any]:
     text = logs.JsonFormatter().format(record)
     assert "\n" not in text and text.isascii()
-    parsed: dict[str, str] = json.loads(text)
+    parsed: dict[str, Any] = json.loads(text)
     return parsed
 
 

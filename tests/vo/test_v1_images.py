@@ -16,7 +16,7 @@ from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
 from imageserv.core.config import load
-from imageserv.core.repository import Service, open_service
+from imageserv.core.repository import Selection, Service, StoredFile, open_service
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
 
@@ -384,7 +384,11 @@ def test_a_file_that_changes_meanwhile_is_unavailable(
     client: httpx.Client, service: Service, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     whole = service.default.whole
-    monkeypatch.setattr(service.default, "whole", lambda selection: replace(whole(selection), **change))
+
+    def changed(selection: Selection) -> StoredFile:
+        return replace(whole(selection), **change)
+
+    monkeypatch.setattr(service.default, "whole", changed)
     response = client.get(V1, params={"ds": "raw", "sid": "5646240694"})
     assert (response.status_code, response.json()["exception"]) == (503, "UnavailableFault")
 

@@ -194,7 +194,10 @@ def test_an_id_without_arithmetic_beside_some_of_the_keys_is_refused(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether they agree only the registry could tell, and a question is understood without it."""
-    monkeypatch.setattr(service.default.datasets["raw"], "data_id", lambda science_id: None)
+
+    def unknown(_science_id: int) -> None: ...
+
+    monkeypatch.setattr(service.default.datasets["raw"], "data_id", unknown)
     with pytest.raises(UsageFault, match="give sid alone, or run, camcol, field, filter too"):
         ask(service, f"ds=raw&sid={SID}&filter=r")
     question = ask(service, f"ds=raw&sid={SID}&{KEYS}")

@@ -15,7 +15,7 @@ from .parameters import DETAILS, DS, UNITS, accepted, declare
 
 Detail = Literal["image", "planes", "all"]
 
-_DEGREES = {"arcsec": 1 / 3600, "arcmin": 1 / 60, "deg": 1.0}
+_IN_A_DEGREE = {"arcsec": 3600, "arcmin": 60, "deg": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ def box(ra: float, dec: float, width: float, height: float, unit: str) -> Box:
     """Make the stencil of a cutout; `unit` is one of `UNITS`."""
     if unit == "pixel":
         return Box(ra, dec, width, height, "pixel")
-    return Box(ra, dec, width * _DEGREES[unit], height * _DEGREES[unit], "deg")
+    scale = _IN_A_DEGREE[unit]
+    return Box(ra, dec, width / scale, height / scale, "deg")
 
 
 def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:

@@ -41,7 +41,7 @@ def open_fits(tmp_path: Path) -> OpenFits:
             science_id=1,
             data_id={"file": path.name},
             band=None,
-            file=FileStamp(path.name, path.stat().st_size, 0),
+            file=FileStamp(path.name, path.stat().st_size, path.stat().st_mtime_ns),
             planes=tuple(Plane(f"plane {hdu}", hdu) for hdu in chosen),
             shape=(shape[x_axis], shape[y_axis]),
             footprint=None,

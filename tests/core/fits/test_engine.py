@@ -23,6 +23,12 @@ from imageserv.core.sky.stencil import Box
 
 OpenFits = Callable[..., OpenImage]
 
+# astropy's annotations tell little of what these give.
+read_fits: Any = fits.open
+pixels_of: Any = fits.getdata
+wcs_of: Any = WCS
+coordinates: Any = SkyCoord
+
 
 def header(projection: str = "TAN", **cards: Any) -> fits.Header:
     """Give a header with a celestial WCS around (150.1, 2.2), turned by 30 degrees, 0.4 arcsec a pixel."""
@@ -43,27 +49,27 @@ def pixels(*shape: int, dtype: str = "f4") -> np.ndarray[Any, Any]:
     return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
 
 
-def answer(image: OpenImage, stencil: Box, detail: Any = "planes", drop: frozenset[str] = frozenset()) -> fits.HDUList:
+def answer(image: OpenImage, stencil: Box, detail: Any = "planes", drop: frozenset[str] = frozenset()) -> Any:
     """Cut, write, and read with astropy, which verifies the file."""
     cutout = cut(image, CutoutRequest(stencil, detail), drop=drop)
     content = bytes(write(cutout))
     assert len(content) % 2880 == 0
-    hdus = fits.open(io.BytesIO(content), do_not_scale_image_data=True)
+    hdus = read_fits(io.BytesIO(content), do_not_scale_image_data=True)
     hdus.verify("exception")
     return hdus
 
 
 def at(path: Path, x: float, y: float, width: float, height: float, hdu: int = 0) -> Box:
     """Give the box in pixels around a pixel of a file, by the file's own WCS as astropy has it."""
-    with fits.open(path) as hdus:
-        sky = WCS(hdus[hdu].header, hdus).celestial.pixel_to_world(x, y).icrs
+    with read_fits(path) as hdus:
+        sky = wcs_of(hdus[hdu].header, hdus).celestial.pixel_to_world(x, y).icrs
     return Box(sky.ra.deg, sky.dec.deg, width, height, "pixel")
 
 
 def same_sky(parent: fits.Header, child: fits.Header, x0: int, y0: int, shape: tuple[int, int], key: str = " ") -> None:
     """Assert that each pixel of the child lies where the parent has it, to 1e-6 pixel of the parent."""
     ys, xs = np.mgrid[0 : shape[0] : 7j, 0 : shape[1] : 7j]
-    old, new = WCS(parent, key=key), WCS(child, key=key)
+    old, new = wcs_of(parent, key=key), wcs_of(child, key=key)
     place = new.all_pix2world(xs.ravel(), ys.ravel(), 0)
     expected = old.all_pix2world(xs.ravel() + x0, ys.ravel() + y0, 0)
     good = np.isfinite(expected[0])
@@ -104,10 +110,10 @@ def test_boxes_are_those_of_cutout2d(
     path = tmp_path / "parent.fits"
     if not path.exists():
         fits.PrimaryHDU(pixels(90, 120), header()).writeto(path)
-    parent = fits.getdata(path)
+    parent = pixels_of(path)
     stencil = at(path, x, y, width, height)
-    wcs = WCS(fits.getheader(path))
-    exact = wcs.world_to_pixel(SkyCoord(stencil.ra, stencil.dec, unit="deg"))
+    wcs = wcs_of(fits.getheader(path))
+    exact = wcs.world_to_pixel(coordinates(stencil.ra, stencil.dec, unit="deg"))
     if any(
         abs((value - size / 2) - round(value - size / 2)) < 1e-5
         for value, size in zip(exact, (width, height), strict=True)
@@ -147,7 +153,7 @@ def test_clipping_is_reported_and_the_wcs_stays_right(open_fits: OpenFits, tmp_p
     cutout = cut(open_fits(path), CutoutRequest(at(path, 2, 88, 20, 10), "planes"))
     assert cutout.requested.section() == "[-7:12,84:93]"
     assert cutout.delivered.section() == "[1:12,84:90]"
-    child = fits.open(io.BytesIO(bytes(write(cutout))))[0]
+    child = read_fits(io.BytesIO(bytes(write(cutout))))[0]
     assert child.data[0, 0] == 83 * 120
     same_sky(fits.getheader(path), child.header, 0, 83, (7, 12))
 
@@ -157,7 +163,7 @@ def test_a_box_larger_than_the_image_is_the_image(open_fits: OpenFits, tmp_path:
     fits.PrimaryHDU(pixels(90, 120), header()).writeto(path)
     place = at(path, 60, 40, 1, 1)
     child = answer(open_fits(path), Box(place.ra, place.dec, 1e300, 1e300, "deg"))[0]
-    np.testing.assert_array_equal(child.data, fits.getdata(path))
+    np.testing.assert_array_equal(child.data, pixels_of(path))
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(330.1, -2.2), (150.1, 32.2), (0.0, 90.0), (150.1, 2.5)])
@@ -176,7 +182,7 @@ def test_stored_integers_stay_as_they_are(open_fits: OpenFits, tmp_path: Path) -
     hdu.writeto(path)
     child = answer(open_fits(path), at(path, 60, 40, 10, 10))[0]
     assert (child.header["BITPIX"], child.header["BZERO"], child.header["BLANK"]) == (16, 32767, 32767)
-    with fits.open(path, do_not_scale_image_data=True) as parent:
+    with read_fits(path, do_not_scale_image_data=True) as parent:
         np.testing.assert_array_equal(child.data, parent[0].data[35:45, 55:65])
 
 
@@ -232,7 +238,7 @@ def exposure(tmp_path: Path) -> Path:
 def test_planes_are_cut_alike(open_fits: OpenFits, exposure: Path) -> None:
     hdus = answer(open_fits(exposure, 1, 2, 3), at(exposure, 60, 40, 10, 8, 1), drop=frozenset({"AR_HDU"}))
     assert len(hdus) == 4
-    with fits.open(exposure, do_not_scale_image_data=True) as parent:
+    with read_fits(exposure, do_not_scale_image_data=True) as parent:
         for index in (1, 2, 3):
             np.testing.assert_array_equal(hdus[index].data, parent[index].data[36:44, 55:65])
             same_sky(parent[index].header, hdus[index].header, 55, 36, (8, 10))
@@ -260,7 +266,7 @@ def test_a_plane_that_follows_an_array_in_the_primary(open_fits: OpenFits, tmp_p
 
 def test_cards_are_added_to_the_primary(open_fits: OpenFits, exposure: Path) -> None:
     cutout: Cutout = cut(open_fits(exposure, 1), CutoutRequest(at(exposure, 60, 40, 10, 8, 1), "planes"))
-    hdus = fits.open(io.BytesIO(bytes(write(cutout, [make_card("CUTID", "ivo://x/" + "y" * 100)]))))
+    hdus = read_fits(io.BytesIO(bytes(write(cutout, [make_card("CUTID", "ivo://x/" + "y" * 100)]))))
     assert hdus[0].header["CUTID"] == "ivo://x/" + "y" * 100
     assert hdus[0].header["EXTEND"] is True
 
@@ -271,7 +277,7 @@ def test_cubes_keep_their_other_axes(open_fits: OpenFits, tmp_path: Path) -> Non
     del made["CDELT3"]
     fits.PrimaryHDU(pixels(5, 90, 120), made).writeto(path)
     child = answer(open_fits(path), at(path, 60, 40, 10, 8))[0]
-    np.testing.assert_array_equal(child.data, fits.getdata(path)[:, 36:44, 55:65])
+    np.testing.assert_array_equal(child.data, pixels_of(path)[:, 36:44, 55:65])
     assert child.header["CRPIX3"] == 1.0
 
 
@@ -281,9 +287,9 @@ def test_axes_in_the_other_order(open_fits: OpenFits, tmp_path: Path) -> None:
     for one, other in [("CTYPE1", "CTYPE2"), ("CRVAL1", "CRVAL2"), ("CD1_1", "CD2_1"), ("CD1_2", "CD2_2")]:
         made[one], made[other] = made[other], made[one]
     fits.PrimaryHDU(pixels(90, 120), made).writeto(path)
-    dec, ra = WCS(made).all_pix2world(70.2, 33.9, 0)
+    dec, ra = wcs_of(made).all_pix2world(70.2, 33.9, 0)
     child = answer(open_fits(path), Box(float(ra), float(dec), 21, 14, "pixel"))[0]
-    np.testing.assert_array_equal(child.data, fits.getdata(path)[27:41, 60:81])
+    np.testing.assert_array_equal(child.data, pixels_of(path)[27:41, 60:81])
     same_sky(made, child.header, 60, 27, (14, 21))
 
 
@@ -313,7 +319,9 @@ def test_positions_are_icrs_whatever_the_images_frame(
     assert found is not None
     assert np.allclose(found, (70.25, 33.75), atol=1e-6)
     ra, dec = image.wcs.to_sky(np.array([70.25]), np.array([33.75]))
-    assert SkyCoord(ra, dec, unit="deg").separation(SkyCoord(stencil.ra, stencil.dec, unit="deg")).arcsec[0] < 1e-6
+    assert (
+        coordinates(ra, dec, unit="deg").separation(coordinates(stencil.ra, stencil.dec, unit="deg")).arcsec[0] < 1e-6
+    )
 
 
 def test_a_strange_third_axis_does_not_keep_the_celestial_ones_from_use(open_fits: OpenFits, tmp_path: Path) -> None:
@@ -322,9 +330,9 @@ def test_a_strange_third_axis_does_not_keep_the_celestial_ones_from_use(open_fit
     cube = fits.PrimaryHDU(pixels(3, 90, 120))
     cube.header.update(made)
     cube.writeto(path)
-    sky = WCS(header()).pixel_to_world(70.2, 33.9)
+    sky = wcs_of(header()).pixel_to_world(70.2, 33.9)
     child = answer(open_fits(path), Box(sky.ra.deg, sky.dec.deg, 21, 14, "pixel"))[0]
-    np.testing.assert_array_equal(child.data, fits.getdata(path)[:, 27:41, 60:81])
+    np.testing.assert_array_equal(child.data, pixels_of(path)[:, 27:41, 60:81])
     assert child.header["CTYPE3"] == "FELO-HEL"
 
 
@@ -370,10 +378,10 @@ def test_tile_compressed_planes(
     )
     fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(path)
     child = answer(open_fits(path), at(path, 70.2, 33.9, 21, 14, 1))[1]
-    with fits.open(path) as parent:
+    with read_fits(path) as parent:
         expected = parent[1].data
         same_sky(parent[1].header, child.header, 60, 27, (14, 21))
-    assert child.header["BITPIX"] == fits.open(path)[1].header["BITPIX"]
+    assert child.header["BITPIX"] == read_fits(path)[1].header["BITPIX"]
     np.testing.assert_array_equal(child.data, expected[27:41, 60:81])
     assert child.header["OBJECT"] == "packed"
     left = [card for card in child.header if card.startswith(("Z", "TTYPE", "TFORM", "TFIELDS"))]

@@ -97,7 +97,7 @@ HEAD = ["SIMPLE  =                    T", "BITPIX  =                    8"]
         (block(*HEAD, "NAXIS   =                   -1", "END"), "NAXIS is -1"),
         (block(*HEAD, "NAXIS   =            100000000", "END"), "NAXIS is 100000000"),
         (block(*HEAD, "NAXIS   =                    1", "NAXIS1  = 'abc'", "END"), "NAXIS1 is 'abc'"),
-        (block(*HEAD, "NAXIS   =                    1", "NAXIS1  =                   -5", "END"), "negative"),
+        (block(*HEAD, "NAXIS   =                    1", "NAXIS1  =                   -5", "END"), "no image has: -5"),
         (
             block(*HEAD, "NAXIS   =                    2", "NAXIS1  = 777777701", "NAXIS2  = 777777701", "END"),
             "cut short",

@@ -1,0 +1,58 @@
+"""The cards of a header that make its WCS, and only those that are sound.
+
+wcslib reads whole headers, and trusts them: some dozens of cards whose values
+are of the wrong type corrupt its memory, and take the process along. It also
+takes minutes for the longest headers. So it is given what it needs: cards that
+are about the WCS, well-formed, each keyword once.
+"""
+
+import re
+
+from astropy.io import fits
+
+from imageserv.core.errors import UnsupportedFault
+
+from .cards import CARD, HeaderTemplate, card_value, make_card
+from .layout import Hdu
+
+_MOST_CARDS = 4096
+"""Of one image's WCS: far more than any polynomial needs."""
+
+_A = "[A-Z]?"
+_NUMBERS = re.compile(
+    rf"(NAXIS\d*|WCSAXES{_A}|C(RPIX|RVAL|DELT|ROTA|RDER|SYER)\d+{_A}|(PC|CD|PV)\d+_\d+{_A}|(LONPOLE|LATPOLE){_A}"
+    rf"|EQUINOX{_A}|EPOCH|[AB]P?_(ORDER|DMAX|\d+_\d+)|VELREF|REST(FREQ|FRQ{_A}|WAV{_A})|(VELOSYS|ZSOURCE|VELANGL){_A}"
+    r"|MJD-(OBS|AVG|BEG|END)|MJDREF[IF]?|OBSGEO-[XYZBLH]"
+    r"|CNPIX[12]|PPO\d|AMD[XY]\d+|AMDRE[XY]|PLTRA[HMS]|PLTDEC[DMS]|PLTSCALE|[XY]PIXELSZ)$"
+)
+_STRINGS = re.compile(
+    rf"((CTYPE|CUNIT|CNAME)\d+{_A}|PS\d+_\d+{_A}|RADESYS{_A}|RADECSYS|(WCSNAME|SPECSYS|SSYSOBS|SSYSSRC){_A}"
+    rf"|WAT\d_\d\d\d|PLTDECSN|DATE-(OBS|AVG|BEG|END)|TIMESYS|(CPDIS|CQDIS|D2IMDIS)\d+{_A})$"
+)
+
+
+def wcs_header(hdu: Hdu) -> fits.Header:
+    """Return a header that holds the WCS of an image, and nothing else.
+
+    Of a keyword that comes more than once the last card counts, as wcslib has it.
+
+    Raises
+    ------
+    UnsupportedFault
+        Raised if the header has thousands of such cards.
+    """
+    template = HeaderTemplate(hdu.header)
+    cards: list[bytes] = []
+    for keyword, places in template.places.items():
+        card = template.cards[places[-1]]
+        value = card_value(card)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (is_number and _NUMBERS.match(keyword)) or (isinstance(value, str) and _STRINGS.match(keyword)):
+            cards.append(card)
+    if len(cards) > _MOST_CARDS:
+        raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
+    if hdu.kind == "compressed":  # the table's axes are not the image's
+        cards = [card for card in cards if not card.startswith(b"NAXIS")]
+        cards.append(make_card("NAXIS", len(hdu.shape)))
+        cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
+    return fits.Header.fromstring(b"".join(card.ljust(CARD) for card in cards))
