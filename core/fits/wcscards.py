@@ -34,7 +34,7 @@ _STRINGS = re.compile(
 def wcs_header(hdu: Hdu) -> fits.Header:
     """Return a header that holds the WCS of an image, and nothing else.
 
-    Of a keyword that comes more than once the last card counts, as wcslib has it.
+    Of a keyword that comes more than once the last sound card counts, as wcslib has it.
 
     Raises
     ------
@@ -44,11 +44,10 @@ def wcs_header(hdu: Hdu) -> fits.Header:
     template = HeaderTemplate(hdu.header)
     cards: list[bytes] = []
     for keyword, places in template.places.items():
-        card = template.cards[places[-1]]
-        value = card_value(card)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (is_number and _NUMBERS.match(keyword)) or (isinstance(value, str) and _STRINGS.match(keyword)):
-            cards.append(card)
+        wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
+        sound = (place for place in reversed(places) if _kind(template.cards[place]) is wanted)
+        if wanted is not None and (place := next(sound, None)) is not None:
+            cards.append(template.cards[place])
     if len(cards) > _MOST_CARDS:
         raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
     if hdu.kind == "compressed":  # the table's axes are not the image's
@@ -56,3 +55,10 @@ def wcs_header(hdu: Hdu) -> fits.Header:
         cards.append(make_card("NAXIS", len(hdu.shape)))
         cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
     return fits.Header.fromstring(b"".join(card.ljust(CARD) for card in cards))
+
+
+def _kind(card: bytes) -> type | None:
+    value = card_value(card)
+    if isinstance(value, bool) or value is None:
+        return None
+    return str if isinstance(value, str) else float

@@ -12,6 +12,7 @@ from imageserv.core.config import Limits
 from imageserv.core.errors import UnsupportedFault
 from imageserv.core.fits.layout import read_layout
 from imageserv.core.fits.opened import OpenImage
+from imageserv.core.fits.wcscards import wcs_header
 from imageserv.core.record import FileStamp, ImageRecord, Observation, Plane
 from imageserv.core.sky.wcs import SkyWcs
 
@@ -33,7 +34,7 @@ def open_fits(tmp_path: Path) -> OpenFits:
         chosen = hdus or tuple(hdu.index for hdu in layout.hdus if hdu.kind in ("image", "compressed"))[:1]
         shape = layout.hdus[chosen[0]].shape
         try:
-            x_axis, y_axis = SkyWcs(layout.hdus[chosen[0]].parsed()).axes
+            x_axis, y_axis = SkyWcs(wcs_header(layout.hdus[chosen[0]])).axes
         except UnsupportedFault:
             x_axis, y_axis = 0, 1
         record = ImageRecord(
