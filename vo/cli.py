@@ -15,7 +15,6 @@ from imageserv.core.config import Config, RepositoryConfig, load
 from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
 from imageserv.core.manager import installed
-from imageserv.core.registry.sqlite import open_registry
 from imageserv.core.repository import Repository, Service, open_service
 
 from .app import create_app
@@ -200,28 +199,13 @@ def _check_service(config: Config) -> None:
 
 
 def _check_repository(part: RepositoryConfig, config: Config) -> list[str]:
-    """Return what is wrong with a repository: files that are gone, or no longer as they were at ingest."""
+    """Return what is wrong with a repository: files that are gone, new, or no longer as they were at ingest."""
     repository = Repository(part, config)
-    registry = open_registry(part.registry, writable=False)
     try:
         repository.check()
-        return [
-            f"{name} {row.stamp.path} {problem}: run imageserv ingest"
-            for name in repository.datasets
-            for row in registry.files(name)
-            if (problem := _changed(part.root / row.stamp.path, row.stamp.size, row.stamp.mtime_ns))
-        ]
+        return [f"{dataset} {path} {problem}: run imageserv ingest" for dataset, path, problem in repository.audit()]
     finally:
-        registry.close()
         repository.close()
-
-
-def _changed(path: Path, size: int, mtime_ns: int) -> str | None:
-    try:
-        found = path.stat()
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if (found.st_size, found.st_mtime_ns) == (size, mtime_ns) else "has changed since it was ingested"
 
 
 def _write_image(repository: Repository, question: ImageQuestion, output: str | None, *, force: bool) -> None:
@@ -264,6 +248,9 @@ def _print_examples(config: Config) -> None:
     urls = Urls(config.base_url, config.path)
     service: Service = open_service(config)
     try:
+        click.echo("The service")
+        click.echo(f"  VO_1 Availability\n    {urls.v1('availability')}")
+        click.echo(f"  VO_2 Capabilities\n    {urls.v1('capabilities')}")
         for repository in service.repositories.values():
             click.echo(f"\n{repository.name}  {urls.v1(repository.name)}")
             for ds, title, url in examples(urls, repository):

@@ -155,8 +155,8 @@ def test_check_finds_what_is_wrong(run: Run, own_archive: Path) -> None:
     os.utime(root / "runs" / "fpC-002708-r3-0103.fit", (1, 1))
     status, output, errors = run("check", "--config", str(own_archive))
     assert status == 1
-    assert "runs/fpC-003325-z1-0171.fit cannot be read" in output
-    assert "runs/fpC-002708-r3-0103.fit has changed" in output
+    assert "runs/fpC-003325-z1-0171.fit gone since it was ingested" in output
+    assert "runs/fpC-002708-r3-0103.fit changed since it was ingested" in output
     assert one_line(errors) == "imageserv: 2 problems"
     registry = own_archive.parent / "SKY.sqlite"
     registry.write_bytes(b"not a registry")
