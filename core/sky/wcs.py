@@ -23,7 +23,7 @@ from astropy.coordinates import (
 )
 from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from imageserv.core.errors import UnsupportedFault
@@ -106,6 +106,7 @@ class SkyWcs:
                 frame = wcs_to_celestial_frame(wcs)
                 # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
                 wcs.wcs_pix2world([[0.0, 0.0]], 0)
+                self._pixel_size = float(max(proj_plane_pixel_scales(wcs)))  # degrees, at the reference pixel
                 rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
         except UnsupportedFault:
             raise
@@ -161,12 +162,9 @@ class SkyWcs:
         x, y = float(xs[0]), float(ys[0])
         if not (math.isfinite(x) and math.isfinite(y)):
             return None
-        scales = self.scales(x, y)
-        back = self.to_sky(np.array([x]), np.array([y]))
-        if scales is None or not math.isfinite(back[0][0]):
-            return None
-        error = math.degrees(separation(degrees_to_vectors(*back), degrees_to_vectors([ra], [dec]))[0])
-        return (x, y) if error <= _ROUND_TRIP_PIXELS * max(scales) else None
+        back = degrees_to_vectors(*self.to_sky(np.array([x]), np.array([y])))
+        error = math.degrees(separation(back, degrees_to_vectors([ra], [dec]))[0])  # NaN off the sky
+        return (x, y) if error <= _ROUND_TRIP_PIXELS * self._pixel_size else None
 
     def scales(self, x: float, y: float) -> tuple[float, float] | None:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""

@@ -101,7 +101,7 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 def test_a_thousand_mixed_requests_from_twenty_clients(demo: Any, start: Start) -> None:
     process, client = start()
     samples, packed = demo.folder / "demo" / "ASTROPY_SAMPLES", "dss/dss.14.29.56-62.41.05.fits.gz"
-    queries = [
+    queries: list[tuple[str, int, int | None]] = [
         (f"{DB}?{CALEXP}", 200, 30525120),
         (f"{DB}?ds=raw&sid=5646240694", 200, 6102720),
         (f"{DB}?{CALEXP}&ra=37.6292&dec=0.104625&width=100&height=100&unit=pixel", 200, 120960),

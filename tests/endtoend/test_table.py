@@ -11,6 +11,12 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
+# astropy's annotations tell little of what these give.
+read_fits: Any = fits.open
+wcs_of: Any = WCS
+coordinates: Any = SkyCoord
+
+
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 
 DB = "DC_W13_Stripe82"
@@ -93,16 +99,16 @@ def test_images(demo: Any, row: str, prefix: str) -> None:
 def check_cutout(content: bytes, stored: Any, values: dict[str, str]) -> None:
     """Hold a cutout against astropy's of each plane."""
     size = (float(values["height"]), float(values["width"]))
-    place = SkyCoord(float(values["ra"]), float(values["dec"]), unit="deg")
+    place = coordinates(float(values["ra"]), float(values["dec"]), unit="deg")
     with (
-        fits.open(stored, do_not_scale_image_data=True) as parent,
-        fits.open(io.BytesIO(content), do_not_scale_image_data=True) as child,
+        read_fits(stored, do_not_scale_image_data=True) as parent,
+        read_fits(io.BytesIO(content), do_not_scale_image_data=True) as child,
     ):
         child.verify("exception")
         planes = [index for index, hdu in enumerate(parent) if hdu.is_image and hdu.header["NAXIS"]]
         assert [index for index, hdu in enumerate(child) if hdu.header["NAXIS"]] == planes
         for index in planes:
-            wcs = WCS(parent[index].header)
+            wcs = wcs_of(parent[index].header)
             pixels = size
             if values.get("unit", "arcsec") == "arcsec":
                 # The frames' pixels: their scales along x and y differ by less than a rounding of n would show.
@@ -120,7 +126,7 @@ def check_cutout(content: bytes, stored: Any, values: dict[str, str]) -> None:
             assert child[index].data.dtype == parent[index].data.dtype
             for key in ("BZERO", "EXTTYPE", "MP_SAT"):
                 assert child[index].header.get(key) == parent[index].header.get(key)
-            cut = WCS(child[index].header)
+            cut = wcs_of(child[index].header)
             corners = np.array([[0, 0], [shape[1] - 1, 0], [0, shape[0] - 1], [shape[1] - 1, shape[0] - 1]], float)
             offset = expected.bbox_original[1][0], expected.bbox_original[0][0]
             assert np.abs(cut.all_pix2world(corners, 0) - wcs.all_pix2world(corners + offset, 0)).max() < 1e-6 * 1e-4
@@ -169,8 +175,8 @@ def test_stars_are_where_the_catalogue_has_them(demo: Any) -> None:
     """Cut small stamps around bright stars of the demo's sky: their centroids are in the middle."""
     offsets: list[tuple[float, float]] = []
     stored = demo.folder / "demo" / DB / CALEXP.format(*R5646)
-    with fits.open(stored) as parent:
-        data, wcs = np.nan_to_num(parent[1].data.astype(float)), WCS(parent[1].header)
+    with read_fits(stored) as parent:
+        data, wcs = np.nan_to_num(parent[1].data.astype(float)), wcs_of(parent[1].header)
         bright = np.argwhere((data > np.percentile(data, 99.95)) & (data < np.percentile(data, 99.99)))
         peaks = [
             (y, x)
@@ -186,8 +192,8 @@ def test_stars_are_where_the_catalogue_has_them(demo: Any) -> None:
         query = {"ds": "calexp", "sid": "5646240694", "ra": float(sky.ra.deg), "dec": float(sky.dec.deg)}
         size = {"width": "11", "height": "11", "unit": "pixel", "detail": "image"}
         content = demo.client.get(f"/api/image/v1/{DB}", params=query | size).content
-        with fits.open(io.BytesIO(content)) as child:
-            found = WCS(child[1].header).world_to_pixel(sky)
+        with read_fits(io.BytesIO(content)) as child:
+            found = wcs_of(child[1].header).world_to_pixel(sky)
             mx, my = centroid(child[1].data.astype(float))
             offsets.append((mx - float(found[0]), my - float(found[1])))
     assert len(offsets) > 10
