@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -69,12 +70,12 @@ def _write(path: Path, file: DemoFile) -> None:
 
 
 def _configuration(parts: list[tuple[str, Demo]], base_url: str) -> str:
-    """Write the configuration; the repository of the most datasets is the default."""
-    names = [demo.repository for _, demo in parts]
-    default = max(sorted(set(names)), key=names.count)
+    """Write the configuration; the repository of the most datasets comes first, and is the default."""
+    count = Counter(demo.repository for _, demo in parts)
+    names = sorted(count, key=lambda name: (-count[name], name))
     lines = ["# Written by imageserv demo.", f"base_url = {_value(base_url)}", 'authority = "demo.imageserv"', ""]
-    for name in sorted(set(names)):
-        lines += [f"[repositories.{name}]", f"root = {_value(name)}", f"default = {_value(name == default)}", ""]
+    for name in names:
+        lines += [f"[repositories.{name}]", f"root = {_value(name)}", f"default = {_value(name == names[0])}", ""]
         for plugin, demo in parts:
             if demo.repository == name:
                 lines += [f"[repositories.{name}.datasets.{plugin}]", f"plugin = {_value(plugin)}"]

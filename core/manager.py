@@ -213,8 +213,8 @@ def _entry_point(group: str, name: str, where: str) -> EntryPoint:
 
 
 def demos() -> list[tuple[str, Demo]]:
-    """Return the demo of every installed dataset plugin that has one, with the plugin's name."""
-    found: list[tuple[str, Demo]] = []
+    """Return the demo of every installed dataset plugin that has one, with the plugin's name, by calibration level."""
+    found: list[tuple[int, str, Demo]] = []
     for point in installed():
         if point.group == DATASETS:
             manager = pluggy.PluginManager("imageserv")
@@ -222,5 +222,5 @@ def demos() -> list[tuple[str, Demo]]:
             manager.register(_make(DATASETS, point.name, "demo", point.name, {}), name=point.name)
             demo = manager.hook.imageserv_demo()
             if demo is not None:
-                found.append((point.name, demo))
-    return found
+                found.append((manager.hook.imageserv_dataset().calib_level, point.name, demo))
+    return [(name, demo) for _, name, demo in sorted(found, key=lambda entry: entry[:2])]

@@ -33,7 +33,8 @@ def cutout_name(selection: Selection, stencil: Box) -> str:
     """Return the name of a cutout's file, the same for the same question."""
     record = selection.record
     image = "-".join([record.dataset, *(str(value) for value in record.data_id.values())])
-    size = f"{stencil.width:.10g}x{stencil.height:.10g}{stencil.unit}"
+    factor, unit = (3600, "arcsec") if stencil.unit == "deg" else (1, stencil.unit)
+    size = f"{stencil.width * factor:.8g}x{stencil.height * factor:.8g}{unit}"
     return f"{image}_{stencil.ra:.8g}{stencil.dec:+.8g}_{size}.fits"
 
 

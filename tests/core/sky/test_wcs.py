@@ -161,6 +161,10 @@ def test_a_pixel_off_the_sky_has_no_place() -> None:
     assert np.isfinite(ra).tolist() == np.isfinite(dec).tolist() == [True, False]
     assert wcs.scales(0.0, 0.0) is None
     assert wcs.scales(49.5, 39.5) is not None
+    # The last whole pixel before the limb: half of its neighbour is off the sky, but not this one's middle.
+    edge = max(x for x in range(100) if np.isfinite(wcs.to_sky(np.array([float(x)]), np.array([39.5]))[0][0]))
+    (ra,), (dec,) = wcs.to_sky(np.array([float(edge)]), np.array([39.5]))
+    assert wcs.to_pixel(float(ra), float(dec)) == pytest.approx((edge, 39.5), abs=1e-6)
 
 
 @pytest.mark.parametrize(
