@@ -38,6 +38,15 @@ class Key:
         ``225,1``; JSON requests spell each part by its own name.
     example
         A value, as text.
+
+    Examples
+    --------
+    >>> night = Key("night", int, "Night of the survey.", minimum=1)
+    >>> night.parse("0042")
+    42
+    >>> tile = Key("tile", str, "Place in the mosaic.", parts=(Key("x", int, "Column."), Key("y", int, "Row.")))
+    >>> tile.parse("07,3")
+    '7,3'
     """
 
     name: str

@@ -50,6 +50,12 @@ class FilePattern:
     ------
     ConfigurationFault
         Raised if the template cannot be understood, is ambiguous, or does not mention every key.
+
+    Examples
+    --------
+    >>> night = Key("night", int, "Night of the survey.", minimum=1)
+    >>> FilePattern("**/{camera}-{night:04d}.fits", [night]).match("2026/wide-0042.fits")
+    {'night': 42}
     """
 
     __slots__ = ("_keys", "_mentioned", "_regex", "template")

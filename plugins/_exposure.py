@@ -1,8 +1,9 @@
 """Exposures as the LSST pipelines write them: planes, the observation, and what points at their tables."""
 
+from imageserv.core.dataset import DataId
 from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.layout import Hdu
-from imageserv.core.record import Observation, Plane
+from imageserv.core.record import Found, Observation, Plane
 
 from ._facts import SECOND, Facts
 from ._hdus import image_hdus
@@ -31,16 +32,24 @@ _UNSET = 40588.0
 """MJD of 1970-01-02. A time of 0 is what a coadd's header has for none: 1969-12-31, in one time scale or another."""
 
 
-def exposure_planes(file: CandidateFile) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
-    """Find the planes of an exposure, and say what is amiss with them.
-
-    Planes are labelled by EXTTYPE in files of the years before 2020, and by EXTNAME too
-    since; in a file without labels they are its images in order.
+def read_exposure(file: CandidateFile, data_id: DataId) -> Found:
+    """Read the planes of an exposure, and when and how it was taken.
 
     Raises
     ------
     FitsFault
         Raised if there is no image.
+    """
+    planes, warnings = _planes(file)
+    facts = Facts(file.hdus[0].parsed(), file.hdus[planes[0].hdu].parsed())
+    return Found(data_id, planes, _observation(facts), (*warnings, *facts.warnings))
+
+
+def _planes(file: CandidateFile) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
+    """Find the planes of an exposure, and say what is amiss with them.
+
+    Planes are labelled by EXTTYPE in files of the years before 2020, and by EXTNAME too
+    since; in a file without labels they are its images in order.
     """
     images = image_hdus(file)
     warnings: list[str] = []
@@ -54,7 +63,7 @@ def exposure_planes(file: CandidateFile) -> tuple[tuple[Plane, ...], tuple[str, 
     return tuple(Plane(name, found[name].index) for name in PLANES if name in found), tuple(warnings)
 
 
-def exposure_observation(facts: Facts) -> Observation:
+def _observation(facts: Facts) -> Observation:
     """Read when and how an exposure was taken.
 
     The headers give the middle of the exposure: DATE-AVG in the time scale that TIMESYS

@@ -1,10 +1,12 @@
-"""What the datasets of SDSS Stripe 82 share: keys, filters, and science ids."""
+"""What the datasets of SDSS Stripe 82 share: keys, filters, science ids, and examples."""
 
 from collections.abc import Mapping
 from typing import cast
 
 from imageserv.core.dataset import Band, DataId, Key
 from imageserv.core.errors import UsageFault
+
+from ._plugin import ScienceIds
 
 REPOSITORY = "DC_W13_Stripe82"
 """The db id of the demo's repository."""
@@ -43,6 +45,10 @@ FRAME_KEYS = (RUN, CAMCOL, FIELD, FILTER)
 
 PATCH_KEYS = (TRACT, PATCH, FILTER)
 """Keys of a coadded patch."""
+
+# Sizes of cutouts in the examples.
+IN_ARCSEC = {"width": "30.0", "height": "45.0", "unit": "arcsec"}
+IN_PIXELS = {"width": "100", "height": "100", "unit": "pixel"}
 
 
 def templates(stem: str, *endings: str) -> tuple[str, ...]:
@@ -98,6 +104,10 @@ def patch_data_id(science_id: int) -> DataId:
     """
     tract, x, y = science_id >> 29, science_id >> 16 & 8191, science_id >> 3 & 8191
     return _decoded(science_id, {"tract": tract, "patch": f"{x},{y}"}, science_id & 7, PATCH_KEYS)
+
+
+FRAME_IDS = ScienceIds(frame_science_id, frame_data_id)
+PATCH_IDS = ScienceIds(patch_science_id, patch_data_id)
 
 
 def _integer(key: Key, data_id: DataId) -> int:

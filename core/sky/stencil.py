@@ -54,7 +54,11 @@ class PixelBox:
         return self.width * self.height
 
     def clip(self, *, width: int, height: int) -> "PixelBox":
-        """Return what lies inside an image of that size; its `area` is 0 if nothing does."""
+        """Return what lies inside an image of that size; its `area` is 0 if nothing does.
+
+        >>> PixelBox(x_min=-3, x_max=4, y_min=0, y_max=9).clip(width=20, height=5)
+        PixelBox(x_min=0, x_max=4, y_min=0, y_max=5)
+        """
         return PixelBox(
             min(max(self.x_min, 0), width),
             min(max(self.x_max, 0), width),
@@ -63,5 +67,9 @@ class PixelBox:
         )
 
     def section(self) -> str:
-        """Write the box as a FITS section: ``[x1:x2,y1:y2]``, counted from 1, inclusive."""
+        """Write the box as a FITS section: ``[x1:x2,y1:y2]``, counted from 1, inclusive.
+
+        >>> PixelBox(x_min=0, x_max=100, y_min=10, y_max=20).section()
+        '[1:100,11:20]'
+        """
         return f"[{self.x_min + 1}:{self.x_max},{self.y_min + 1}:{self.y_max}]"
