@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
+from .answer import CutoutAnswer, Report, StoredFile
 from .config import Config, RepositoryConfig
 from .dataset import DataId
 from .errors import FitsFault, NotFoundFault, UnavailableFault, UnsupportedFault
 from .examine import examine, examines, stamp_of
-from .fits.cards import make_card
 from .fits.engine import CutoutRequest, Detail, write
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
@@ -20,120 +18,8 @@ from .manager import DatasetPlugin, Plugins
 from .record import FileStamp, ImageRecord
 from .registry import WritableRegistry
 from .registry.sqlite import open_registry
-from .sky.stencil import PixelBox, Stencil
-
-
-@dataclass(frozen=True, slots=True)
-class ByPosition:
-    """The image closest to a place: ICRS degrees, and the band if the dataset has bands."""
-
-    ra: float
-    dec: float
-    band: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ByDataId:
-    """The image of a data id, complete and checked."""
-
-    data_id: DataId
-
-
-@dataclass(frozen=True, slots=True)
-class ByScienceId:
-    """The image of a science id."""
-
-    science_id: int
-
-
-Selector = ByPosition | ByDataId | ByScienceId
-"""How a request names one image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The image that a request means.
-
-    Attributes
-    ----------
-    candidates
-        How many images contained the point; 1 for an image named by an id.
-    """
-
-    record: ImageRecord
-    candidates: int
-    publisher_did: str
-
-    @property
-    def fingerprint(self) -> str:
-        """A text that changes when the stored file does."""
-        file = self.record.file
-        return f"{self.publisher_did} {file.path} {file.size} {file.mtime_ns}"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was asked and what was delivered.
-
-    Attributes
-    ----------
-    parent
-        Publisher DID of the image that was cut.
-    requested, delivered
-        Boxes in the parent's pixels.
-    """
-
-    parent: str
-    requested: PixelBox
-    delivered: PixelBox
-    candidates: int
-
-    @property
-    def clipped(self) -> bool:
-        """Whether the image has less than was asked for."""
-        return self.delivered != self.requested
-
-    @property
-    def coverage(self) -> float:
-        """The fraction of the requested pixels that the image has."""
-        return self.delivered.area / self.requested.area
-
-    def cards(self) -> list[bytes]:
-        """Return the report as cards for the primary header."""
-        return [
-            make_card("CUTID", self.parent),
-            make_card("CUTREQ", self.requested.section(), "requested pixels of the parent image"),
-            make_card("CUTBOX", self.delivered.section(), "pixels of the parent image in this cutout"),
-            make_card("CUTCLIP", self.clipped, "was the request clipped to the image?"),
-            make_card("CUTCOVER", round(self.coverage, 6), "fraction of the request that is covered"),
-            make_card("CUTCAND", self.candidates, "number of images that contain the position"),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class CutoutAnswer:
-    """A cutout as a FITS file, and its report."""
-
-    content: memoryview
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A whole image as a file on disk: unpacked, whatever the repository holds.
-
-    Attributes
-    ----------
-    name
-        Its file name, without ``.gz``.
-    mtime
-        Of the file in the repository, seconds.
-    """
-
-    path: Path
-    size: int
-    mtime: float
-    name: str
+from .selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
+from .sky.stencil import Stencil
 
 
 class Repository:
@@ -423,50 +309,3 @@ class Repository:
 def _unreadable(path: str, error: OSError | FitsFault) -> UnavailableFault:
     reason = error.message if isinstance(error, FitsFault) else error.strerror or str(error)
     return UnavailableFault(f"the image's file {path} cannot be read: {reason}")
-
-
-class Service:
-    """All repositories of a configuration.
-
-    Parameters
-    ----------
-    config
-        As `imageserv.core.config.load` gives it.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        opened = OpenImages(packed_bytes=config.cache_bytes)
-        self.repositories: Mapping[str, Repository] = {
-            name: Repository(repository, config, opened=opened) for name, repository in config.repositories.items()
-        }
-
-    def repository(self, name: str) -> Repository:
-        """Return a repository by its db id.
-
-        Raises
-        ------
-        NotFoundFault
-            Raised if there is none of that name.
-        """
-        try:
-            return self.repositories[name]
-        except KeyError:
-            raise NotFoundFault(
-                f"no repository {name!r}; there are {', '.join(self.repositories)}", parameter="db"
-            ) from None
-
-    @property
-    def default(self) -> Repository:
-        """The repository that the configuration marks as default."""
-        return next(repository for repository in self.repositories.values() if repository.default)
-
-    def close(self) -> None:
-        """Close all repositories."""
-        for repository in self.repositories.values():
-            repository.close()
-
-
-def open_service(config: Config) -> Service:
-    """Open all repositories of a configuration; raises what `Repository` raises."""
-    return Service(config)

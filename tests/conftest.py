@@ -15,7 +15,8 @@ import uvicorn
 from astropy.io import fits
 
 from imageserv.core.config import Config, load
-from imageserv.core.repository import Repository, Service, open_service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service, open_service
 from imageserv.vo.app import create_app
 
 SCALE = 1.1e-4  # degrees a pixel, as the frames of SDSS have it

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
-from imageserv.core.repository import Service
+from imageserv.core.service import Service
 
 from . import pages
 from .edge import Edge
@@ -33,7 +33,7 @@ def create_app(service: Service) -> Starlette:
     Parameters
     ----------
     service
-        As `imageserv.core.repository.open_service` gives it.
+        As `imageserv.core.service.open_service` gives it.
 
     Raises
     ------

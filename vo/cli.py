@@ -15,7 +15,8 @@ from imageserv.core.config import Config, RepositoryConfig, load
 from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
 from imageserv.core.manager import installed
-from imageserv.core.repository import Repository, Service, open_service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service, open_service
 
 from .app import create_app
 from .progress import shown

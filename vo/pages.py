@@ -8,7 +8,8 @@ from imageserv.core.dali.documents import Element, clean
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dataset import Key, type_names
 from imageserv.core.manager import DatasetPlugin
-from imageserv.core.repository import Repository, Service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service
 
 from .v1.documents import Urls, examples
 from .v1.parameters import UNIT_ALIASES, accepted, declare

@@ -14,7 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from imageserv.core.config import load
 from imageserv.core.errors import ConfigurationFault, ImageServError
-from imageserv.core.repository import open_service
+from imageserv.core.service import open_service
 
 from . import logs
 from .app import create_app

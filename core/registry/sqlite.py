@@ -170,7 +170,8 @@ class SqliteRegistry:
                 distance = float(distances[nearest])
                 if distance <= radius:
                     rows = self._ask(f"SELECT {_COLUMNS} {_FROM} WHERE i.id = :id", {"id": ids[nearest]})
-                    return _record(rows[0]), distance
+                    if rows:  # else ingest has just taken it out: look again
+                        return _record(rows[0]), distance
                 radius = distance * (1.0 + 1e-9)
             else:
                 radius *= 3.0

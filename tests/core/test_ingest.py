@@ -453,9 +453,9 @@ def test_a_file_that_is_still_being_written_is_read_when_it_is_done(
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (ZeroDivisionError("by zero"), "plugin 'sketch' failed on it: ZeroDivisionError('by zero')"),
-        (MemoryError(), "plugin 'sketch' failed on it: MemoryError()"),
-        (RecursionError("deep"), "RecursionError"),
+        (ZeroDivisionError("by zero"), "the plugin 'sketch' failed on it: ZeroDivisionError('by zero')"),
+        (MemoryError(), "the plugin 'sketch' failed on it: MemoryError()"),
+        (RecursionError("deep"), "the plugin 'sketch' failed on it: RecursionError('deep')"),
         (NotFoundFault("nothing here"), "nothing here"),
         (UnavailableFault("not now"), "not now"),
         (UnsupportedFault("not so"), "not so"),
@@ -472,7 +472,7 @@ def test_whatever_a_plugin_raises_is_reported(
 
     summary = run(open_repository({"sketch": ("sketch", {"recognise": fail})}))
     ((path, text),) = summary.skipped
-    assert path == "sketch-1-r.fits" and reason in text
+    assert (path, text) == ("sketch-1-r.fits", reason)
 
 
 IMAGE = (Plane("image", 0),)

@@ -16,7 +16,8 @@ from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.manager import Plugins, installed
 from imageserv.core.record import Found
-from imageserv.core.repository import ByDataId, Repository
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByDataId
 from imageserv.core.sky.stencil import Box
 
 Install = Callable[..., None]

@@ -17,21 +17,15 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from imageserv.core.answer import CutoutAnswer
 from imageserv.core.config import Config, DatasetConfig, RepositoryConfig
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ConfigurationFault, NoOverlapFault, NotFoundFault, UnavailableFault, UsageFault
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.record import Found, Plane
-from imageserv.core.repository import (
-    ByDataId,
-    ByPosition,
-    ByScienceId,
-    CutoutAnswer,
-    Repository,
-    Selection,
-    Selector,
-    open_service,
-)
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
+from imageserv.core.service import open_service
 from imageserv.core.sky.stencil import Box, PixelBox
 
 OpenRepository = Callable[..., Repository]
@@ -266,7 +260,7 @@ def test_where_a_footprint_is_only_a_cover_the_wcs_decides(
     assert (selection.record.data_id["number"], selection.candidates) == (2, 2)
     assert select(repository, ByPosition(300.0, 10.0, "g")).record.data_id["number"] == 3
     with pytest.raises(NotFoundFault):
-        select(repository, ByPosition(60.0, 10.0, "g"))
+        select(repository, ByPosition(8.0, 10.0, "g"))
 
 
 def test_a_map_whose_file_is_gone_does_not_hide_other_images(
@@ -502,7 +496,8 @@ WHOLE = """
 import hashlib, sys
 from pathlib import Path
 from imageserv.core.config import Config, DatasetConfig, RepositoryConfig
-from imageserv.core.repository import ByDataId, Repository
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByDataId
 from imageserv.core.sky.stencil import Box
 
 folder = Path(sys.argv[1])

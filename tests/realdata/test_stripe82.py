@@ -11,9 +11,11 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from imageserv.core.answer import CutoutAnswer
 from imageserv.core.config import load
 from imageserv.core.errors import NoOverlapFault, UnsupportedFault
-from imageserv.core.repository import ByPosition, ByScienceId, CutoutAnswer, Repository
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByPosition, ByScienceId
 from imageserv.core.sky.stencil import Box
 from imageserv.vo.v1.query import ImageQuestion, read_question
 

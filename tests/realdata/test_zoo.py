@@ -13,7 +13,8 @@ from astropy.wcs import WCS
 
 from imageserv.core.config import load
 from imageserv.core.errors import NoOverlapFault
-from imageserv.core.repository import Repository, Selection
+from imageserv.core.repository import Repository
+from imageserv.core.selection import Selection
 from imageserv.core.sky.footprint import vectors_to_degrees
 from imageserv.core.sky.stencil import Box
 

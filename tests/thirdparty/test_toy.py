@@ -13,11 +13,14 @@ from astropy.wcs import WCS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageserv.core.answer import CutoutAnswer
 from imageserv.core.config import load
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ConfigurationFault, NotFoundFault, UsageFault
 from imageserv.core.manager import installed
-from imageserv.core.repository import CutoutAnswer, Repository, Selection, Service, open_service
+from imageserv.core.repository import Repository
+from imageserv.core.selection import Selection
+from imageserv.core.service import Service, open_service
 from imageserv.vo.v1.query import IdQuestion, ImageQuestion, read_question
 
 toy = pytest.importorskip("imageserv_toy", reason="the distribution imageserv-toy is not installed")

@@ -11,7 +11,7 @@ from astropy.io.votable import parse
 
 from imageserv.core import errors
 from imageserv.core.errors import ImageServError
-from imageserv.core.repository import Service
+from imageserv.core.service import Service
 from imageserv.vo.faults import fault_of
 
 V1 = "/api/image/v1/DC_W13_Stripe82"

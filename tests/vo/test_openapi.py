@@ -13,7 +13,7 @@ from schemathesis.specs.openapi import checks
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dataset import Dataset, Key
 from imageserv.core.errors import PluginFault
-from imageserv.core.repository import Service
+from imageserv.core.service import Service
 from imageserv.vo.v1.parameters import SCHEMAS, declare
 
 

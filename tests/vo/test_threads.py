@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from imageserv.core.config import load
 from imageserv.core.errors import UnavailableFault
-from imageserv.core.repository import Service, open_service
+from imageserv.core.service import Service, open_service
 from imageserv.vo.threads import Threads
 
 

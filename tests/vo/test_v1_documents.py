@@ -13,7 +13,7 @@ from pyvo.io.vosi import parse_availability, parse_capabilities
 
 from imageserv.core.config import load
 from imageserv.core.errors import UnavailableFault
-from imageserv.core.repository import Service, open_service
+from imageserv.core.service import Service, open_service
 from imageserv.vo.v1 import routes
 
 V1 = "/api/image/v1"

@@ -15,8 +15,10 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
+from imageserv.core.answer import StoredFile
 from imageserv.core.config import load
-from imageserv.core.repository import Selection, Service, StoredFile, open_service
+from imageserv.core.selection import Selection
+from imageserv.core.service import Service, open_service
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
 

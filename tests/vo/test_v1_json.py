@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from imageserv.core.errors import NotFoundFault, UnsupportedFault, UsageFault
-from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Service
+from imageserv.core.selection import ByDataId, ByPosition, ByScienceId
+from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Box
 from imageserv.vo.v1.nested import read_request
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
-from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Service
+from imageserv.core.selection import ByDataId, ByPosition, ByScienceId
+from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Box
 from imageserv.vo.v1.query import IdQuestion, ImageQuestion, Question, read_question
 

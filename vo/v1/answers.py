@@ -6,7 +6,9 @@ from dataclasses import replace
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from imageserv.core.repository import Report, Repository, Selection
+from imageserv.core.answer import Report
+from imageserv.core.repository import Repository
+from imageserv.core.selection import Selection
 from imageserv.core.sky.stencil import Box, PixelBox
 from imageserv.vo.images import FileResponse, entity_tag, image_headers, not_modified
 from imageserv.vo.threads import Threads

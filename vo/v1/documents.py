@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.dataset import Dataset
-from imageserv.core.repository import Repository, Service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service
 
 from .nested import key_schema
 from .parameters import accepted

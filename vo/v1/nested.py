@@ -12,7 +12,8 @@ from jsonschema.exceptions import ValidationError, relevance
 from imageserv.core.dataset import DataId, Dataset, Key
 from imageserv.core.errors import UnsupportedFault, UsageFault
 from imageserv.core.manager import DatasetPlugin
-from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Repository, Selector
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
 
 from .parameters import UNIT_ALIASES, UNITS, accepted
 from .query import ImageQuestion, box

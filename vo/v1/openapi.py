@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from imageserv.core.repository import Repository, Service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service
 from imageserv.vo.faults import FORMATS as ERROR_FORMATS
 from imageserv.vo.images import FITS
 

@@ -8,7 +8,8 @@ from imageserv.core.dali.parameters import near_misses, parse_parameters, second
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ImageServError, UsageFault
 from imageserv.core.manager import DatasetPlugin
-from imageserv.core.repository import ByDataId, ByPosition, ByScienceId, Repository, Selector
+from imageserv.core.repository import Repository
+from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
 from imageserv.core.sky.stencil import Box, Stencil
 
 from .parameters import DETAILS, DS, UNITS, accepted, declare

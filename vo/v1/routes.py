@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
 from imageserv.core.errors import ImageServError, UsageFault
-from imageserv.core.repository import Repository, Service
+from imageserv.core.repository import Repository
+from imageserv.core.service import Service
 from imageserv.vo.images import FITS
 from imageserv.vo.requests import Received, receive
 from imageserv.vo.threads import Threads

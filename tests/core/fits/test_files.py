@@ -125,8 +125,10 @@ def test_a_packed_file_is_unpacked_once(store: FileStore, cache: UnpackedCache) 
     copy = store.plain(store.stamp("a.fits.gz"), packed=True)
     assert copy.read_bytes() == content
     first = copy.stat()
+    os.utime(copy, (0, 0))
     assert store.plain(store.stamp("a.fits.gz"), packed=True) == copy
     assert copy.stat().st_ino == first.st_ino
+    assert copy.stat().st_mtime >= first.st_mtime - 1  # the time of its last use
     assert os.listdir(cache.folder) == [copy.name]
 
 

@@ -153,6 +153,18 @@ def test_a_place_that_the_projection_lacks_has_no_pixel(
     assert SkyWcs(header(projection, **extra)).to_pixel(ra, dec) is None
 
 
+@pytest.mark.parametrize("bend", [-5e-3, 5e-3])
+@pytest.mark.parametrize("offset", [-500.0, -200.0, -60.0, 60.0, 300.0])
+def test_a_distortion_that_cannot_be_inverted_gives_no_pixel_of_another_place(bend: float, offset: float) -> None:
+    # Where the polynomial folds, the search for a pixel can settle on one in the midst of the image.
+    (ra,), (dec,) = SkyWcs(header()).to_sky(np.array([49.5 + offset]), np.array([39.5]))
+    bent = header("TAN-SIP", A_ORDER=2, A_2_0=bend, B_ORDER=2)
+    pixel = SkyWcs(bent).to_pixel(float(ra), float(dec))
+    if pixel is not None:
+        place = sky(bent, np.array([pixel[0]]), np.array([pixel[1]]))
+        assert place.separation(SkyCoord(ra, dec, unit="deg")).arcsec[0] < 0.01
+
+
 def test_a_pixel_off_the_sky_has_no_place() -> None:
     made = header("AIT", ra=0.0, dec=0.0, turn=0.0)
     made["CD1_1"], made["CD2_2"] = -3.6, 2.25  # all of the sky is an ellipse in the middle

@@ -1,0 +1,54 @@
+"""How a request names one image, and the image that it means."""
+
+from dataclasses import dataclass
+
+from .dataset import DataId
+from .record import ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ByPosition:
+    """The image closest to a place: ICRS degrees, and the band if the dataset has bands."""
+
+    ra: float
+    dec: float
+    band: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ByDataId:
+    """The image of a data id, complete and checked."""
+
+    data_id: DataId
+
+
+@dataclass(frozen=True, slots=True)
+class ByScienceId:
+    """The image of a science id."""
+
+    science_id: int
+
+
+Selector = ByPosition | ByDataId | ByScienceId
+"""How a request names one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The image that a request means.
+
+    Attributes
+    ----------
+    candidates
+        How many images contained the point; 1 for an image named by an id.
+    """
+
+    record: ImageRecord
+    candidates: int
+    publisher_did: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when the stored file does."""
+        file = self.record.file
+        return f"{self.publisher_did} {file.path} {file.size} {file.mtime_ns}"
