@@ -25,6 +25,7 @@ _NUMBERS = re.compile(
     r"|MJD-(OBS|AVG|BEG|END)|MJDREF[IF]?|OBSGEO-[XYZBLH]"
     r"|CNPIX[12]|PPO\d|AMD[XY]\d+|AMDRE[XY]|PLTRA[HMS]|PLTDEC[DMS]|PLTSCALE|[XY]PIXELSZ)$"
 )
+_LINEAR = re.compile(r"(C(RPIX|RVAL|DELT|ROTA)\d+|(PC|CD|PV)\d+_\d+|LONPOLE|LATPOLE|[AB]_(ORDER|\d+_\d+))$")
 _STRINGS = re.compile(
     rf"((CTYPE|CUNIT|CNAME)\d+{_A}|PS\d+_\d+{_A}|RADESYS{_A}|RADECSYS|(WCSNAME|SPECSYS|SSYSOBS|SSYSSRC){_A}"
     rf"|WAT\d_\d\d\d|PLTDECSN|DATE-(OBS|AVG|BEG|END)|TIMESYS|(CPDIS|CQDIS|D2IMDIS)\d+{_A})$"
@@ -39,15 +40,19 @@ def wcs_header(hdu: Hdu) -> fits.Header:
     Raises
     ------
     UnsupportedFault
-        Raised if the header has thousands of such cards.
+        Raised if the header has thousands of such cards, or has no number where the WCS needs one.
     """
     template = HeaderTemplate(hdu.header)
     cards: list[bytes] = []
     for keyword, places in template.places.items():
         wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
         sound = (place for place in reversed(places) if _kind(template.cards[place]) is wanted)
-        if wanted is not None and (place := next(sound, None)) is not None:
+        place = None if wanted is None else next(sound, None)
+        if place is not None:
             cards.append(template.cards[place])
+        elif wanted is float and _LINEAR.match(keyword) and any(template.cards[at][8:10] == b"= " for at in places):
+            # Left out, it would count as 0, and the image would be elsewhere.
+            raise UnsupportedFault(f"its WCS cannot be used: {keyword} is no number")
     if len(cards) > _MOST_CARDS:
         raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
     if hdu.kind == "compressed":  # the table's axes are not the image's

@@ -52,8 +52,9 @@ def test_any_number_of_bad_wcs_cards_does_no_harm(open_fits: OpenFits, tmp_path:
     end = content.index(b"END" + b" " * 77)
     cards = content[:end] + bad.ljust(80).encode() * 400 + b"END".ljust(80)
     path.write_bytes(cards.ljust(-(-len(cards) // 2880) * 2880) + made.data.astype(">f4").tobytes())
-    if bad.startswith("CRPIX1"):  # a card that must change and cannot
-        with pytest.raises(UnsupportedFault, match="CRPIX1"):
+    keyword = bad[:8].strip()
+    if keyword in ("CRPIX1", "LONPOLE"):  # a card that must change and cannot; one that would turn the sky
+        with pytest.raises(UnsupportedFault, match=keyword):
             cut(open_fits(path), CutoutRequest(HERE, "planes"))
         return
     child = read_fits(io.BytesIO(write(cut(open_fits(path), CutoutRequest(HERE, "planes")))))
@@ -69,6 +70,17 @@ def test_of_a_repeated_card_the_last_counts_as_wcslib_has_it(tmp_path: Path) -> 
     expected = wcs_of(fits.getheader(path)).all_pix2world([[3.0, 4.0]], 0)[0]
     ra, dec = ours.to_sky(np.array([3.0]), np.array([4.0]))
     np.testing.assert_allclose([ra[0], dec[0]], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("keyword", ["CRVAL1", "CRPIX2", "CDELT1"])
+def test_a_word_where_the_wcs_needs_a_number_is_refused(tmp_path: Path, keyword: str) -> None:
+    """Left out, the card would count as 0 or 1, and the image would be served from elsewhere on the sky."""
+    path = tmp_path / "word.fits"
+    made = image()
+    made.header[keyword] = "noon"
+    made.writeto(path)
+    with pytest.raises(UnsupportedFault, match=keyword):
+        wcs_header(read_layout(path, Limits()).hdus[0])
 
 
 def test_a_wcs_of_thousands_of_cards_is_refused(tmp_path: Path) -> None:
