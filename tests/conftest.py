@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -217,3 +218,12 @@ def request_log(caplog: pytest.LogCaptureFixture) -> Callable[[httpx.Response], 
             time.sleep(0.01)
 
     return facts
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Give the folder of real images: IMAGESERV_TEST_DATA, or ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("IMAGESERV_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real images: set IMAGESERV_TEST_DATA to their folder")
+    return folder

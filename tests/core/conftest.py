@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import io
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -164,13 +163,3 @@ def open_repository(root: Path, install: object) -> Iterator[Callable[..., Repos
             return repository
 
         yield opener
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Real images, where a machine has them."""
-    default = Path(__file__).parents[3] / "shared" / "data"
-    path = Path(os.environ.get("IMAGESERV_TEST_DATA", default))
-    if not path.is_dir():
-        pytest.skip("no real data here: IMAGESERV_TEST_DATA names none")
-    return path

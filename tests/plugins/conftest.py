@@ -1,4 +1,3 @@
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +15,3 @@ def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
     """Make the file below a root that ingest would show to a plugin."""
     cache = UnpackedCache(tmp_path_factory.mktemp("cache"), 10**9, 10**9)
     return lambda root, path: CandidateFile(FileStore(root, cache), path, Limits())
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Real images, where a machine has them."""
-    default = Path(__file__).parents[3] / "shared" / "data"
-    path = Path(os.environ.get("IMAGESERV_TEST_DATA", default))
-    if not path.is_dir():
-        pytest.skip("no real data here: IMAGESERV_TEST_DATA names none")
-    return path
