@@ -157,7 +157,7 @@ class Ingest:
         Raises
         ------
         ConfigurationFault
-            Raised if the root is no folder, or another run is under way.
+            Raised if the root is no folder, or is empty though the registry has images, or another run is under way.
         """
         if not self.store.root.is_dir():
             raise ConfigurationFault(f"root {self.store.root} is no folder")
@@ -165,6 +165,12 @@ class Ingest:
             if not alone:
                 raise ConfigurationFault(f"another ingest of this repository is running (it holds {self.lock})")
             tree = walk(self.store.root)
+            if not tree.files and not tree.unreadable and any(self.registry.count(plugin.name) for plugin in datasets):
+                # More likely a disk that is not mounted than a survey that was thrown away.
+                raise ConfigurationFault(
+                    f"root {self.store.root} holds no file at all, the registry has images: is it mounted?"
+                    " If they are really gone, remove the registry"
+                )
             return [self._dataset(plugin, tree, progress) for plugin in datasets]
 
     def _dataset(self, plugin: DatasetPlugin, tree: Tree, progress: Progress) -> Summary:
@@ -224,6 +230,6 @@ def _is_below(path: str, folders: Container[str]) -> bool:
 
 def recipe(plugin: DatasetPlugin, options: object, limits: Limits) -> str:
     """Return a fingerprint of how a dataset's files are read."""
-    reading = (limits.max_header_bytes, limits.max_hdus, limits.max_unpacked_bytes)
+    reading = (limits.max_header_bytes, limits.max_headers_bytes, limits.max_hdus, limits.max_unpacked_bytes)
     facts = json.dumps([_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, reading], default=str, sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -162,6 +162,7 @@ def test_a_file_that_goes_takes_its_images_along(
     path = write_image("sketch-1-r.fits")
     bad = root / "sketch-2-r.fits"
     bad.write_text("no image")
+    (root / "README").write_text("still there")
     repository = open_repository()
     run(repository)
     path.unlink()
@@ -635,3 +636,15 @@ def test_an_ingest_that_is_killed_again_and_again_comes_to_the_same_end(
     repository = open_repository({"image": ("image", {})})
     run(repository)
     assert content(registry) == content(root.parent / "registry.sqlite")
+
+
+def test_a_root_that_is_suddenly_empty_empties_no_registry(
+    open_repository: OpenRepository, write_image: WriteImage
+) -> None:
+    path = write_image("sketch-1-r.fits")
+    repository = open_repository()
+    run(repository)
+    path.rename(path.with_name(".hidden"))
+    with pytest.raises(ConfigurationFault, match="mounted"):
+        run(repository)
+    assert list(images(repository)) == [3]
