@@ -32,7 +32,7 @@ from .demo import Demo
 from .record import Found
 
 if TYPE_CHECKING:  # only for annotations: these modules are far heavier than the contract
-    from .examine import CandidateFile
+    from .candidate import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
 

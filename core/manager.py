@@ -15,7 +15,7 @@ from .errors import ConfigurationFault, ImageServError, PluginFault
 from .record import Found
 
 if TYPE_CHECKING:
-    from .examine import CandidateFile
+    from .candidate import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
 

@@ -1,7 +1,7 @@
 """Exposures as the LSST pipelines write them: planes, the observation, and what points at their tables."""
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.layout import Hdu
 from imageserv.core.record import Found, Observation, Plane
 

@@ -1,7 +1,7 @@
 """The image HDUs of a file."""
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.errors import FitsFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.layout import Hdu
 
 

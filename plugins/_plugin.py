@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId, Dataset
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl

@@ -1,8 +1,8 @@
 """Calibrated exposures: SDSS Stripe 82 frames as the LSST pipelines left them, with mask and variance."""
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId, Dataset, Example
 from imageserv.core.demo import Demo
-from imageserv.core.examine import CandidateFile
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.record import Found
 

@@ -1,8 +1,8 @@
 """Deep coadds: patches of a sky map, each the sum of many Stripe 82 scans, with mask and variance."""
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId, Dataset, Example
 from imageserv.core.demo import Demo
-from imageserv.core.examine import CandidateFile
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.record import Found
 

@@ -4,10 +4,10 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId, Dataset, Example, Key
 from imageserv.core.demo import Demo
 from imageserv.core.errors import ConfigurationFault, FitsFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.layout import Hdu
 from imageserv.core.fits.opened import OpenImage

@@ -1,8 +1,8 @@
 """SDSS frames as the photometric pipeline of the survey left them: ``fpC`` files, one image each."""
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import DataId, Dataset, Example
 from imageserv.core.demo import Demo
-from imageserv.core.examine import CandidateFile
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.record import Found, Observation, Plane
 

@@ -17,9 +17,9 @@ import pytest
 from astropy.io import fits
 
 from imageserv.core import manager
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import Config, DatasetConfig, Limits, RepositoryConfig
 from imageserv.core.dataset import Band, DataId, Dataset, Key
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import Limits
 from imageserv.core.errors import ConfigurationFault, NotFoundFault, UnavailableFault, UnsupportedFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.ingest import Summary, walk
 from imageserv.core.record import Found, ImageRecord, Observation, Plane
 from imageserv.core.repository import Repository

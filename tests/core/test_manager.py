@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import DatasetConfig, RepositoryConfig
 from imageserv.core.dataset import DataId, Dataset, Key
 from imageserv.core.errors import AuthorizationFault, ConfigurationFault, PluginFault, UsageFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.engine import Cutout, CutoutRequest
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl

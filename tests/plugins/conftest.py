@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import Limits
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.files import FileStore, UnpackedCache
 
 Candidate = Callable[[Path, str], CandidateFile]

@@ -14,8 +14,8 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.demo import Demo
-from imageserv.core.examine import CandidateFile
 from imageserv.plugins.calexp import Calexp
 from imageserv.plugins.deepcoadd import DeepCoadd
 from imageserv.plugins.image import Image

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.errors import ConfigurationFault, FitsFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.record import Found, Plane
 from imageserv.plugins.calexp import Calexp
 from imageserv.plugins.deepcoadd import DeepCoadd

@@ -8,8 +8,8 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.errors import FitsFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.record import Found, Plane
 from imageserv.plugins.image import Image
 

@@ -11,9 +11,9 @@ LOG, which the keyword LOGHDU points at, is of no use to those who want a cutout
 
 from collections.abc import Mapping, Sequence
 
+from imageserv.core.candidate import CandidateFile
 from imageserv.core.dataset import Band, DataId, Dataset, Example, Key
 from imageserv.core.errors import ConfigurationFault, FitsFault, UsageFault
-from imageserv.core.examine import CandidateFile
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
