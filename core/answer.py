@@ -31,8 +31,8 @@ class Report:
 
     @property
     def coverage(self) -> float:
-        """The fraction of the requested pixels that the image has."""
-        return self.delivered.area / self.requested.area
+        """The fraction of the requested pixels that the image has, to six digits."""
+        return float(f"{self.delivered.area / self.requested.area:.6g}")
 
     def cards(self) -> list[bytes]:
         """Return the report as cards for the primary header."""
@@ -41,7 +41,7 @@ class Report:
             make_card("CUTREQ", self.requested.section(), "requested pixels of the parent image"),
             make_card("CUTBOX", self.delivered.section(), "pixels of the parent image in this cutout"),
             make_card("CUTCLIP", self.clipped, "was the request clipped to the image?"),
-            make_card("CUTCOVER", round(self.coverage, 6), "fraction of the request that is covered"),
+            make_card("CUTCOVER", self.coverage, "fraction of the request that is covered"),
             make_card("CUTCAND", self.candidates, "number of images that contain the position"),
         ]
 
@@ -64,9 +64,12 @@ class StoredFile:
         Its file name, without ``.gz``.
     mtime
         Of the file in the repository, seconds.
+    shape
+        Of the image as the file has it now, pixels along x and y.
     """
 
     path: Path
     size: int
     mtime: float
     name: str
+    shape: tuple[int, int]

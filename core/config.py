@@ -35,6 +35,8 @@ class Limits:
     ----------
     max_pixels
         Of all planes of one cutout.
+    max_answer_bytes
+        Of all cutouts that one worker is sending.
     max_request_bytes
         Of a request's body.
     max_header_bytes, max_headers_bytes
@@ -54,6 +56,7 @@ class Limits:
     """
 
     max_pixels: int = 64_000_000
+    max_answer_bytes: int = 1_073_741_824
     max_request_bytes: int = 1_000_000
     max_header_bytes: int = 1_048_576
     max_headers_bytes: int = 67_108_864
@@ -292,6 +295,12 @@ def _clashes(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _same_but_for_case("repositories", repositories)
     for name in repositories:
         yield from _same_but_for_case(f"repositories.{name}.datasets", _table(_table(repositories, name), "datasets"))
+    registries: dict[str, str] = {}
+    for name in repositories:
+        registry = str(_table(repositories, name).get("registry", f"{name}.sqlite"))
+        other = registries.setdefault(os.path.normpath(registry), name)
+        if other != name:
+            yield f"repositories.{name}.registry: is that of {other}, too. Each repository has a registry of its own."
     defaults = [name for name in repositories if _table(repositories, name).get("default") is True]
     if len(defaults) > 1:
         yield f"repositories: {' and '.join(defaults)} both have default = true. One at most may be the default."

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from .config import Config, load
 from .demo import Demo, DemoFile
+from .errors import ConfigurationFault
 from .manager import demos
 from .repository import Repository
+
+_MARK = "# Written by imageserv demo, anew at each start."
+"""The first line of the demo's configuration."""
 
 Progress = Callable[[int, int, str], None]
 """Called after each step: how many are done, how many there are, what it was."""
@@ -33,11 +37,16 @@ def build(folder: Path, base_url: str, progress: Progress) -> Config:
 
     Raises
     ------
+    ConfigurationFault
+        Raised if the folder has a configuration that is not the demo's.
     OSError
         Raised if the folder cannot be written.
     """
     parts = demos()
     folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "imageserv.toml"
+    if configuration.exists() and not configuration.read_text("utf-8", "replace").startswith(_MARK):
+        raise ConfigurationFault(f"{configuration} is not the demo's: choose another folder with --dir")
     files = [(folder / demo.repository / file.path, file) for _, demo in parts for file in demo.files]
     missing = [(path, file) for path, file in files if not path.exists()]
     if missing:
@@ -46,9 +55,8 @@ def build(folder: Path, base_url: str, progress: Progress) -> Config:
             for done, job in enumerate(as_completed(jobs), 1):
                 job.result()
                 progress(done, len(jobs), jobs[job].name)
-    path = folder / "imageserv.toml"
-    path.write_text(_configuration(parts, base_url), encoding="utf-8")
-    config = load(path)
+    configuration.write_text(_configuration(parts, base_url), encoding="utf-8")
+    config = load(configuration)
     for part in config.repositories.values():
         repository = Repository(part, config, writable=True)
         try:
@@ -73,7 +81,7 @@ def _configuration(parts: list[tuple[str, Demo]], base_url: str) -> str:
     """Write the configuration; the repository of the most datasets comes first, and is the default."""
     count = Counter(demo.repository for _, demo in parts)
     names = sorted(count, key=lambda name: (-count[name], name))
-    lines = ["# Written by imageserv demo.", f"base_url = {_value(base_url)}", 'authority = "demo.imageserv"', ""]
+    lines = [_MARK, f"base_url = {_value(base_url)}", 'authority = "demo.imageserv"', ""]
     for name in names:
         lines += [f"[repositories.{name}]", f"root = {_value(name)}", f"default = {_value(name == names[0])}", ""]
         for plugin, demo in parts:

@@ -21,6 +21,9 @@ from .registry.sqlite import open_registry
 from .selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
 from .sky.stencil import Stencil
 
+_SAMPLES = 5
+"""How many files `Repository.check` looks for before it says that none can be read."""
+
 
 class Repository:
     """One repository.
@@ -245,9 +248,12 @@ class Repository:
         Raises
         ------
         UnavailableFault
-            Raised if it cannot be read.
+            Raised if it cannot be read, or no longer holds the image.
         """
-        stamp = self._stamp(selection.record.file.path)
+        record = selection.record
+        stamp = self._stamp(record.file.path)
+        if stamp != record.file:
+            record, _ = self._examined_again(record)  # is it still this image?
         try:
             packed = self._files.is_packed(stamp.path)
             path = self._files.plain(stamp, packed=packed)
@@ -257,7 +263,7 @@ class Repository:
         name = os.path.basename(stamp.path)
         if packed:
             name = name.removesuffix(".gz").removesuffix(".GZ")
-        return StoredFile(path, size, stamp.mtime_ns / 1e9, name)
+        return StoredFile(path, size, stamp.mtime_ns / 1e9, name, record.shape)
 
     def check(self) -> None:
         """Look whether the repository can be read: its root, its registry, and one of its files.
@@ -269,9 +275,16 @@ class Repository:
         """
         if not os.access(self._config.root, os.R_OK | os.X_OK):
             raise UnavailableFault(f"{self.name}: its files cannot be read")
-        sample = self.registry.any_file()
-        if sample is not None:
-            self._stamp(sample.path)
+        self.registry.check()
+        faults: list[UnavailableFault] = []
+        for sample in self.registry.some_files(_SAMPLES):
+            try:
+                self._stamp(sample.path)
+                return
+            except UnavailableFault as fault:  # one file may be missing; that all are is another matter
+                faults.append(fault)
+        if faults:
+            raise UnavailableFault(f"{self.name}: {faults[0].message}") from faults[0]
 
     def audit(self) -> Iterator[tuple[str, str, str]]:
         """Hold the registry against the files, and yield what does not agree: dataset, path, and what is the matter."""

@@ -1,4 +1,4 @@
-"""A dataset's table in the configuration."""
+"""A dataset's table in the configuration; whoever loads the plugin says whose table it is."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from imageserv.core.errors import ConfigurationFault
 from imageserv.core.patterns import FilePattern, compile_patterns
 
 
-def check_options(dataset: str, options: Mapping[str, object], known: Sequence[str]) -> None:
+def check_options(options: Mapping[str, object], known: Sequence[str]) -> None:
     """Refuse options that a dataset does not know.
 
     Raises
@@ -16,11 +16,11 @@ def check_options(dataset: str, options: Mapping[str, object], known: Sequence[s
         Raised if there is one; the message names it and lists what is known.
     """
     if unknown := sorted(set(options) - set(known)):
-        raise ConfigurationFault(f"dataset {dataset!r}: unknown option {unknown[0]!r}; it takes {', '.join(known)}")
+        raise ConfigurationFault(f"unknown option {unknown[0]!r}; it takes {', '.join(known)}")
 
 
 def file_patterns(
-    dataset: str, options: Mapping[str, object], default: Sequence[str], keys: Sequence[Key]
+    options: Mapping[str, object], default: Sequence[str], keys: Sequence[Key]
 ) -> tuple[FilePattern, ...]:
     """Compile the templates of the option ``files``, or the default ones.
 
@@ -31,11 +31,8 @@ def file_patterns(
     """
     templates = options.get("files", default)
     if isinstance(templates, str) or not isinstance(templates, Sequence) or not templates:
-        raise ConfigurationFault(f"dataset {dataset!r}: files is a list of templates, not {templates!r}")
+        raise ConfigurationFault(f"files is a list of templates, not {templates!r}")
     for template in templates:
         if not isinstance(template, str):
-            raise ConfigurationFault(f"dataset {dataset!r}: files holds {template!r}, which is no template")
-    try:
-        return compile_patterns(templates, keys)
-    except ConfigurationFault as error:
-        raise ConfigurationFault(f"dataset {dataset!r}: {error.message}") from error
+            raise ConfigurationFault(f"files holds {template!r}, which is no template")
+    return compile_patterns(templates, keys)

@@ -55,8 +55,8 @@ class FileNamePlugin(ABC):
     drop: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, name: str, options: Mapping[str, object]) -> None:
-        check_options(name, options, ("files",))
-        self._files = file_patterns(name, options, self.files, self.dataset.keys)
+        check_options(options, ("files",))
+        self._files = file_patterns(options, self.files, self.dataset.keys)
 
     @abstractmethod
     def read(self, file: CandidateFile, data_id: DataId) -> Found:

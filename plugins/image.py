@@ -46,11 +46,11 @@ class Image:
     """
 
     def __init__(self, name: str, options: Mapping[str, object]) -> None:
-        check_options(name, options, ("files", "calib_level"))
-        self._files = file_patterns(name, options, _FILES, ())
+        check_options(options, ("files", "calib_level"))
+        self._files = file_patterns(options, _FILES, ())
         level = options.get("calib_level", 2)
         if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 4:
-            raise ConfigurationFault(f"dataset {name!r}: calib_level is 0, 1, 2, 3 or 4, not {level!r}")
+            raise ConfigurationFault(f"calib_level is 0, 1, 2, 3 or 4, not {level!r}")
         self._calib_level = level
 
     @hookimpl

@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qsl
@@ -12,6 +14,7 @@ from urllib.parse import parse_qsl
 import click
 
 from imageserv.core.config import Config, RepositoryConfig, load
+from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
 from imageserv.core.manager import installed
@@ -19,11 +22,16 @@ from imageserv.core.repository import Repository
 from imageserv.core.service import Service, open_service
 
 from .app import create_app
-from .progress import shown
+from .images import FITS
+from .progress import printable, shown
+from .requests import response_format
 from .server import address, listen, serve
-from .v1.answers import answer_id, cutout_name
+from .v1.answers import answer_id, cutout_name, plain_name
 from .v1.documents import Urls, examples
 from .v1.query import IdQuestion, ImageQuestion, read_question
+
+_JSON = {"json": ("application/json",)}
+_MOST_SHOWN = 20  # problems of one dataset
 
 _config = click.option(
     "--config",
@@ -41,10 +49,13 @@ _port = click.option(
 _workers = click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes that serve.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="imageserv", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Virtual Observatory image cutouts, one plugin per dataset."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command("serve")
@@ -79,7 +90,7 @@ def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
         for summary in summaries:
             for kind, entries in (("warning", summary.warnings), ("skipped", summary.skipped)):
                 for file, reason in entries:
-                    click.echo(f"{kind}: {part.name} {summary.dataset} {file}: {reason}")
+                    click.echo(printable(f"{kind}: {part.name} {summary.dataset} {file}: {reason}"))
         head = ("repository", "dataset", "images", "taken", "unchanged", "removed", "skipped")
         _print_table(
             head,
@@ -98,12 +109,10 @@ def check_command(path: Path) -> None:
     problems = 0
     for part in config.repositories.values():
         try:
-            found = _check_repository(part, config)
+            problems += _check_repository(part, config)
         except ImageServError as fault:
-            found = [fault.message]
-        for problem in found:
-            click.echo(f"{part.name}: {problem}")
-        problems += len(found)
+            click.echo(printable(f"{part.name}: {fault.message}"))
+            problems += 1
     if problems:
         raise ConfigurationFault("1 problem" if problems == 1 else f"{problems} problems")
     _check_service(config)
@@ -126,17 +135,20 @@ def plugins_command() -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def cutout_command(path: Path, db_id: str, parameters: Sequence[str], output: str | None, force: bool) -> None:
-    """Answer one request as the service would: parameters as NAME=VALUE, or as the URL has them, DB_ID?ds=...&..."""
+    """Answer one request as the service would: parameters as NAME=VALUE, or the URL itself, DB_ID?ds=...&..."""
     config = load(path)
-    name, _, query = db_id.partition("?")
+    url, _, query = db_id.partition("?")
+    name = url.rpartition("/")[2]
     pairs = parse_qsl(query, keep_blank_values=True)
     pairs += [(key, value) for key, _, value in (parameter.partition("=") for parameter in parameters)]
     repository = Repository(_repository_config(config, name), config)
     try:
         question = read_question(repository, pairs)
+        negotiate(None, response_format(pairs), _JSON if isinstance(question, IdQuestion) else FITS)
         repository.authorise(question.dataset.name, {})
         if isinstance(question, IdQuestion):
-            click.echo(json.dumps(answer_id(repository, question)))
+            text = json.dumps(answer_id(repository, question)) + "\n"
+            _write(output or "-", lambda file: file.write(text.encode()), force=force)
         else:
             _write_image(repository, question, output, force=force)
     finally:
@@ -199,14 +211,22 @@ def _check_service(config: Config) -> None:
         service.close()
 
 
-def _check_repository(part: RepositoryConfig, config: Config) -> list[str]:
-    """Return what is wrong with a repository: files that are gone, new, or no longer as they were at ingest."""
+def _check_repository(part: RepositoryConfig, config: Config) -> int:
+    """Say which files are gone, new, or no longer as they were at ingest, and return how many these are."""
     repository = Repository(part, config)
+    count = 0
     try:
         repository.check()
-        return [f"{dataset} {path} {problem}: run imageserv ingest" for dataset, path, problem in repository.audit()]
+        for dataset, problems in groupby(repository.audit(), key=itemgetter(0)):
+            lines = [f"{part.name}: {dataset} {path} {problem}: run imageserv ingest" for _, path, problem in problems]
+            for line in lines[:_MOST_SHOWN]:
+                click.echo(printable(line))
+            if len(lines) > _MOST_SHOWN:
+                click.echo(f"{part.name}: {dataset} and {len(lines) - _MOST_SHOWN} more")
+            count += len(lines)
     finally:
         repository.close()
+    return count
 
 
 def _write_image(repository: Repository, question: ImageQuestion, output: str | None, *, force: bool) -> None:
@@ -218,10 +238,11 @@ def _write_image(repository: Repository, question: ImageQuestion, output: str | 
             with stored.path.open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 20)
 
-        _write(output or stored.name, copy, force=force)
+        _write(output or plain_name(stored.name), copy, force=force)
         return
     answer = repository.cutout(selection, question.stencil, question.detail)
-    _write(output or cutout_name(selection, question.stencil), lambda file: file.write(answer.content), force=force)
+    name = plain_name(cutout_name(selection, question.stencil, question.detail))
+    _write(output or name, lambda file: file.write(answer.content), force=force)
     report = answer.report
     click.echo(f"{report.parent}: {report.delivered.section()} of {report.requested.section()}", err=True)
 
@@ -233,6 +254,8 @@ def _write(output: str, write: Callable[[BinaryIO], object], *, force: bool) -> 
         sys.stdout.buffer.flush()
         return
     target = Path(output)
+    if target.is_dir():
+        raise ConfigurationFault(f"{target} is a folder: name a file in it")
     if target.exists() and not force:
         raise ConfigurationFault(f"{target} exists: --force overwrites it")
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -240,6 +263,10 @@ def _write(output: str, write: Callable[[BinaryIO], object], *, force: bool) -> 
         with aside.open("xb") as file:
             write(file)
         aside.replace(target)
+    except OSError as error:
+        if error.filename not in (None, str(aside)):
+            raise
+        raise ConfigurationFault(f"{target}: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
     click.echo(f"{target}: {target.stat().st_size} bytes", err=True)

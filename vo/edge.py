@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its line in the log, CORS, and a last resort for what nobody caught."""
 
+import asyncio
 import secrets
 import time
 
@@ -23,6 +24,9 @@ _EXPOSED = ", ".join(
         "X-Request-Id",
     ]
 )
+
+
+_STALL = 60  # seconds in which a client takes nothing of its answer before it is given up
 
 
 class Edge:
@@ -57,12 +61,13 @@ class Edge:
                 headers["Access-Control-Expose-Headers"] = _EXPOSED
             elif request.method != "HEAD":
                 size += len(message.get("body", b""))
-            await send(message)
+            async with asyncio.timeout(_STALL):
+                await send(message)
 
         try:
             await self._app(scope, receive, send_on)
-        except ClientDisconnect:
-            status = 499  # as nginx logs it: nobody is there to be answered
+        except (ClientDisconnect, TimeoutError):
+            status = 499  # as nginx logs it: nobody is there to be answered, or takes the answer
         except Exception as error:
             if status:  # part of an answer is out: all that is left is to break it off
                 log_fault(request, error)

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import re
+import threading
+import weakref
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
@@ -58,16 +60,91 @@ def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modifi
     }
 
 
+def names(asked: Headers, etag: str) -> bool:
+    """Say whether If-None-Match has this very tag (RFC 9110 section 13.1.2; weak tags compare alike)."""
+    return etag in (tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(","))
+
+
 def not_modified(asked: Headers, headers: Mapping[str, str]) -> bool:
     """Say whether a GET or HEAD is answered with 304 (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
     if (tags := asked.get("if-none-match")) is not None:
-        return tags.strip() == "*" or headers["ETag"] in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+        return tags.strip() == "*" or names(asked, headers["ETag"])
     if (since := asked.get("if-modified-since")) is not None:
         try:
             return parsedate_to_datetime(headers["Last-Modified"]) <= parsedate_to_datetime(since)
         except (ValueError, TypeError):  # no date, or one without a time zone
             return False
     return False
+
+
+class Budget:
+    """How many bytes of finished cutouts may be in memory at once, until their clients have taken them.
+
+    Parameters
+    ----------
+    most
+        Of one worker.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Count bytes in.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if there is no room for them.
+        """
+        with self._lock:
+            if count > self._left:
+                raise UnavailableFault("the service is busy sending: too many large cutouts are under way")
+            self._left -= count
+
+    def give(self, count: int) -> None:
+        """Count bytes out again."""
+        with self._lock:
+            self._left += count
+
+
+class CutoutResponse(Response):
+    """A cutout, counted against a budget until it is sent.
+
+    Parameters
+    ----------
+    content
+        The FITS file.
+    headers
+        From `image_headers`.
+    media_type
+        Of the file.
+    budget
+        What it is counted against.
+
+    Raises
+    ------
+    UnavailableFault
+        Raised if the budget is used up.
+    """
+
+    def __init__(self, content: memoryview, headers: Mapping[str, str], media_type: str, budget: Budget) -> None:
+        budget.take(content.nbytes)
+        self._done = weakref.finalize(self, budget.give, content.nbytes)
+        super().__init__(content, 200, headers, media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send in pieces: each waits until the client has taken most of those before."""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            body = memoryview(self.body) if scope["method"] != "HEAD" else memoryview(b"")
+            for start in range(0, body.nbytes - _CHUNK, _CHUNK):
+                await send({"type": "http.response.body", "body": body[start : start + _CHUNK], "more_body": True})
+            rest = body[max(0, (body.nbytes - 1) // _CHUNK) * _CHUNK :]
+            await send({"type": "http.response.body", "body": rest})
+        finally:
+            self._done()
 
 
 class FileResponse(Response):

@@ -12,7 +12,7 @@ from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 
 from .v1.documents import Urls, examples
-from .v1.parameters import UNIT_ALIASES, accepted, declare
+from .v1.parameters import OPTIONAL, UNIT_ALIASES, accepted, declare
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -85,7 +85,7 @@ def manual(urls: Urls, service: Service) -> str:
         _table(("status", "meaning"), _STATUSES),
         _tag(
             "p",
-            f"A cutout has at most {limits.max_pixels} pixels in all its planes, a request at most"
+            f"A cutout has at most {limits.max_pixels} pixels in all its planes, a request's body at most"
             f" {limits.max_request_bytes} bytes. Errors are JSON, or a VOTable if XML is asked for (Accept or"
             " RESPONSEFORMAT). The headers X-ImageServ-Parent, -Requested, -Delivered, -Clipped, -Coverage and"
             " -Candidates, and cards in a cutout's primary header, say what was asked and what was delivered.",
@@ -115,7 +115,7 @@ def _parameters(urls: Urls, repository: Repository, plugin: DatasetPlugin) -> li
         for parameter in declare(dataset)
     ]
     sets = [
-        (what, " or ".join(", ".join(names) for names in alternatives))
+        (what, " or ".join(", ".join(map(_needed, names)) for names in alternatives))
         for what, alternatives in accepted(dataset).items()
     ]
     return [
@@ -125,6 +125,10 @@ def _parameters(urls: Urls, repository: Repository, plugin: DatasetPlugin) -> li
         _tag("p", "These go together:"),
         _table(("for", "give"), sets),
     ]
+
+
+def _needed(name: str) -> str:
+    return f"{name} (optional)" if name in OPTIONAL else name
 
 
 def _values(parameter: Parameter, key: Key | None) -> str:

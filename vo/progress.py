@@ -14,6 +14,13 @@ Show = Callable[[int, int, str], None]
 """Called after each step: how many are done, how many there are, what it was. Counting may start anew."""
 
 
+def printable(text: str) -> str:
+    """Escape what a file's name can do to a terminal or a line: control characters, and bytes that are no text."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 @contextlib.contextmanager
 def shown(what: str) -> Generator[Show]:
     """Show progress on standard error.
@@ -42,7 +49,7 @@ def _lines(what: str) -> Show:
         nonlocal following
         if time.monotonic() > following:
             following = time.monotonic() + _PAUSE
-            print(f"{done} of {total} {what}: {step}", file=sys.stderr, flush=True)
+            print(f"{done} of {total} {what}: {printable(step)}", file=sys.stderr, flush=True)
 
     return show
 

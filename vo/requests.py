@@ -1,5 +1,6 @@
 """HTTP in: a request's parameters, wherever they stand, and its JSON body."""
 
+import asyncio
 import json
 import math
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from imageserv.core.errors import LimitFault, UsageFault
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _JSON = "application/json"
+_PATIENCE = 30  # seconds for a whole body
 _DEEPEST = 32  # levels of a JSON body: ours needs 6, and Python's own bound depends on its stack
 
 
@@ -121,10 +123,14 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
         raise refusal
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise refusal
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise refusal
+    except TimeoutError:
+        raise UsageFault(f"the body did not arrive within {_PATIENCE} s") from None
     return bytes(body)
 
 
@@ -164,6 +170,8 @@ def _int64(text: str) -> int:
 
 
 def _check_depth(value: Any, levels: int) -> None:
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate is no character: a ValueError
     if levels < 0:
         raise RecursionError
     for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

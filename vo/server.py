@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from . import logs
 from .app import create_app
 
 _PATIENCE = 30  # seconds that requests in flight are given when the service is told to stop
+_MOST_CONNECTIONS = 1000  # of one worker; a client more is told to come again later
 _SILENCE = 10  # seconds after which a worker that does not answer its supervisor is replaced; importing takes some
 
 
@@ -74,6 +78,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
         access_log=False,  # the application has its own
         server_header=False,
         ws="none",
+        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_PATIENCE,
         timeout_worker_healthcheck=_SILENCE,
     )
@@ -82,8 +87,20 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
 
 def open_app(configuration: Path) -> Starlette:
     """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
+    _end_with(os.getppid())
     try:
         return create_app(open_service(load(configuration)))
     except ImageServError as fault:
         logging.getLogger(__name__).error("%s", fault)
         sys.exit(STARTUP_FAILURE)
+
+
+def _end_with(supervisor: int) -> None:
+    """Stop this worker when its supervisor is gone, however that died: an orphan would keep the port."""
+
+    def watch() -> None:
+        while os.getppid() == supervisor:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()

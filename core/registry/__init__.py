@@ -74,8 +74,12 @@ class Registry(Protocol):
         """Yield all images of a dataset, by science id."""
         ...
 
-    def any_file(self) -> FileStamp | None:
-        """Return one file that was taken, or None."""
+    def some_files(self, most: int) -> list[FileStamp]:
+        """Return a few files that were taken, from here and there."""
+        ...
+
+    def check(self) -> None:
+        """Look whether the registry is still the one that was opened."""
         ...
 
     def close(self) -> None:

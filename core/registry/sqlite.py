@@ -118,14 +118,21 @@ def open_registry(path: Path, *, writable: bool) -> "SqliteRegistry":
             f"the registry {path} has version {marks[1]}, this ImageServ reads version {_VERSION}:"
             " remove it and run imageserv ingest"
         )
-    return SqliteRegistry(connection)
+    return SqliteRegistry(connection, path)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 class SqliteRegistry:
     """See `imageserv.core.registry.WritableRegistry`; opened by `open_registry`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
+        self._opened = _identity(path)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -223,10 +230,24 @@ class SqliteRegistry:
             yield from map(_record, rows)
             last = rows[-1][0]
 
-    def any_file(self) -> FileStamp | None:
-        """Return one file that was taken, or None."""
-        rows = self._ask("SELECT path, size, mtime_ns FROM files WHERE layout IS NOT NULL LIMIT 1", {})
-        return FileStamp(*rows[0]) if rows else None
+    def some_files(self, most: int) -> list[FileStamp]:
+        """Return a few files that were taken, from here and there."""
+        rows = self._ask(
+            "SELECT path, size, mtime_ns FROM files WHERE layout IS NOT NULL AND id >= abs(random()) %"
+            " (SELECT max(id) FROM files) LIMIT :most",
+            {"most": most},
+        ) or self._ask("SELECT path, size, mtime_ns FROM files WHERE layout IS NOT NULL LIMIT :most", {"most": most})
+        return [FileStamp(*row) for row in rows]
+
+    def check(self) -> None:
+        """Look whether the registry is still the one that was opened."""
+        try:
+            now = _identity(self._path)
+        except OSError as error:
+            raise UnavailableFault(f"the registry {self._path} is gone: {error.strerror}") from error
+        if now != self._opened:
+            raise UnavailableFault(f"the registry {self._path} is another one now: start the service again")
+        self._ask("SELECT 1 FROM files LIMIT 1", {})
 
     def _ask(self, question: str, parameters: dict[str, Any]) -> list[Any]:
         try:

@@ -423,7 +423,7 @@ def test_a_file_that_could_not_be_read_is_read_when_it_can(
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("imageserv.core.examine.read_layout", refuse)
+        patch.setattr("imageserv.core.candidate.read_layout", refuse)
         summary = run(repository)
         assert summary.skipped == [("sketch-1-r.fits", "cannot be read: Permission denied")]
     # chmod changes neither size nor modification time

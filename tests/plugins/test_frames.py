@@ -195,7 +195,6 @@ def test_the_beginning_of_1970_means_unknown(cards: Mapping[str, str], recognise
 def test_wrong_options_are_named(plugin: type[Plugin] | type[Image], options: Mapping[str, object], word: str) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         plugin("mine", options)
-    assert "'mine'" in caught.value.message
     assert word in caught.value.message
 
 

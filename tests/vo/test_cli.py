@@ -84,8 +84,35 @@ def test_files_are_not_overwritten(run: Run, archive: Path) -> None:
 
 
 def test_ids_are_printed_as_json(run: Run, archive: Path) -> None:
-    _, output, _ = run("cutout", "--config", str(archive), "DC_W13_Stripe82", "ds=raw", "get_dataid", "sid=5646240964")
-    assert json.loads(output) == {"run": 5646, "camcol": 4, "field": 964, "filter": "r"}
+    arguments = ("cutout", "--config", str(archive), "DC_W13_Stripe82", "ds=raw", "get_dataid", "sid=5646240964")
+    data_id = {"run": 5646, "camcol": 4, "field": 964, "filter": "r"}
+    assert json.loads(run(*arguments)[1]) == data_id
+    assert run(*arguments, "-o", "id.json")[1] == ""
+    assert json.loads(Path("id.json").read_text()) == data_id
+
+
+def test_a_whole_url_is_taken(run: Run, archive: Path) -> None:
+    url = "https://images.example.org/api/image/v1/DC_W13_Stripe82?ds=raw&get_ccdexpid&run=5646&camcol=4&field=694&filter=r"
+    assert run("cutout", "--config", str(archive), url) == (0, "5646240694\n", "")
+
+
+def test_files_get_plain_names(run: Run, own_archive: Path) -> None:
+    """Whatever the stored file and its folder are called, and the same as the service suggests."""
+    folder = own_archive.parent / "sky" / "m13"
+    folder.mkdir()
+    (own_archive.parent / "sky" / "a folder" / "étoile 1.fits").rename(folder / 'm"13\r\n.fits')
+    run("ingest", "--config", str(own_archive), "SKY")
+    file = 'file=m13/m"13\r\n.fits'
+    assert run("cutout", "--config", str(own_archive), "SKY", "ds=image", file)[0] == 0
+    place = ("ra=0.001", "dec=60", "width=5", "height=6", "unit=pixel")
+    for detail in ("planes", "image", "all"):
+        assert run("cutout", "--config", str(own_archive), "SKY", "ds=image", file, *place, f"detail={detail}")[0] == 0
+    assert {path.name for path in Path().iterdir()} == {
+        "m-13-.fits",
+        "image-m13-m-13-.fits_0.001+60_5x6pixel.fits",
+        "image-m13-m-13-.fits_0.001+60_5x6pixel_image.fits",
+        "image-m13-m-13-.fits_0.001+60_5x6pixel_all.fits",
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,7 +122,15 @@ def test_ids_are_printed_as_json(run: Run, archive: Path) -> None:
         (["cutout", "DC_W13_Stripe82", "ds=nothing"], 1, "raw, calexp, deepCoadd"),
         (["cutout", "NOWHERE", "ds=raw"], 1, "DC_W13_Stripe82, SKY"),
         (["cutout", "DC_W13_Stripe82", "ds=raw", "sid=5646240999"], 1, "5646240999"),
-        (["cutout", f"DC_W13_Stripe82?{QUERY}", "-o", "no/such/folder/x.fits"], 1, "no/such/folder"),
+        (
+            ["cutout", f"DC_W13_Stripe82?{QUERY}", "-o", "no/such/folder/x.fits"],
+            1,
+            "imageserv: no/such/folder/x.fits: ",
+        ),
+        (["cutout", f"DC_W13_Stripe82?{QUERY}", "-o", "..", "--force"], 1, ".. is a folder"),
+        (["cutout", f"DC_W13_Stripe82?{QUERY}&RESPONSEFORMAT=gif"], 1, "fits (application/fits, image/fits)"),
+        (["cutout", f"DC_W13_Stripe82?{QUERY}&RESPONSEFORMAT=json"], 1, "fits (application/fits, image/fits)"),
+        (["cutout", "DC_W13_Stripe82?ds=raw&get_dataid&sid=5646240964&RESPONSEFORMAT=fits"], 1, "json"),
         (["ingest", "NOWHERE"], 1, "DC_W13_Stripe82, SKY"),
         (["ingest", "SKY", "nothing"], 1, "image"),
         (["cutout"], 2, "DB_ID"),
@@ -166,6 +201,27 @@ def test_check_finds_what_is_wrong(run: Run, own_archive: Path) -> None:
     assert one_line(errors) == "imageserv: 3 problems"
 
 
+def test_names_do_nothing_to_a_terminal(run: Run, own_archive: Path) -> None:
+    (own_archive.parent / "sky" / "a\x1b[31m\nb.fits").write_bytes(b"not FITS")
+    for command in ("check", "ingest"):
+        _, output, errors = run(command, "--config", str(own_archive))
+        assert "\x1b" not in output + errors
+        (line,) = (line for line in output.splitlines() if "b.fits" in line)
+        assert "a\\x1b[31m\\nb.fits" in line
+
+
+def test_check_does_not_list_thousands(run: Run, own_archive: Path) -> None:
+    for number in range(25):
+        (own_archive.parent / "sky" / f"{number}.fits").touch()
+    (own_archive.parent / "stripe82" / "runs" / "fpC-003325-z1-0171.fit").unlink()
+    _, output, errors = run("check", "--config", str(own_archive))
+    lines = output.splitlines()
+    assert len([line for line in lines if "not ingested yet" in line]) == 20
+    assert lines[-1] == "SKY: image and 5 more"
+    assert "fpC-003325-z1-0171.fit gone" in lines[0]
+    assert one_line(errors) == "imageserv: 26 problems"
+
+
 def test_check_demands_an_ingest(run: Run, tmp_path: Path) -> None:
     configuration = tmp_path / "imageserv.toml"
     configuration.write_text('[repositories.A]\nroot = "."\n[repositories.A.datasets.image]\nplugin = "image"\n')
@@ -189,6 +245,10 @@ def test_plugins_are_listed(run: Run) -> None:
 
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version") == (0, f"imageserv {version('imageserv')}\n", "")
+
+
+def test_no_command_is_a_call_for_help(run: Run) -> None:
+    assert run() == run("--help")
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["ingest"], ["check"], ["plugins"], ["cutout"], ["demo"]])

@@ -83,6 +83,22 @@ def test_the_document_names_what_is_served(document: Any, service: Service) -> N
     assert "#/$defs/" not in str(document)
 
 
+def test_flags_may_be_bare(document: Any, client: httpx.Client) -> None:
+    path = document["paths"]["/DC_W13_Stripe82"]
+    bare = [parameter for parameter in path["get"]["parameters"] if parameter.get("allowEmptyValue")]
+    assert [parameter["name"] for parameter in bare] == ["get_dataid", "get_ccdexpid"]
+    for parameter in bare:
+        Draft202012Validator(parameter["schema"]).validate("")
+    response = client.get("/api/image/v1/DC_W13_Stripe82?ds=raw&get_dataid=&sid=5646240694")
+    assert response.json()["run"] == 5646
+
+
+def test_ranges_are_for_get_and_conditions_for_head_too(document: Any) -> None:
+    path = document["paths"]["/SKY"]
+    special = {method: set(path[method]["responses"]) & {"206", "304", "416"} for method in path}
+    assert special == {"get": {"206", "304", "416"}, "head": {"304"}, "post": set()}
+
+
 def test_every_parameter_has_a_schema_by_which_its_examples_are_right(service: Service) -> None:
     for repository in service.repositories.values():
         for plugin in repository.datasets.values():

@@ -12,8 +12,8 @@ def test_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
     with progress.shown("files") as show:
         for done in (1, 2, 3):
-            show(done, 3, f"file {done}")
-    assert capsys.readouterr().err == "2 of 3 files: file 2\n"
+            show(done, 3, f"file\x1b {done}")
+    assert capsys.readouterr().err == "2 of 3 files: file\\x1b 2\n"
 
 
 def test_a_terminal_gets_a_bar_for_each_count(

@@ -160,3 +160,14 @@ def test_a_worker_that_cannot_start_again_ends_the_service(start: Callable[..., 
         os.kill(worker, signal.SIGKILL)
     server.process.wait(60)
     assert "imageserv.toml" in server.log.read_text()
+
+
+def test_a_worker_without_supervisor_ends(start: Callable[..., Started]) -> None:
+    """An orphan would keep the port, and answer by an old configuration."""
+    server = start()
+    (worker,) = server.workers()
+    server.process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{worker}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,6 +1,7 @@
 """Availability, capabilities and pages, read as clients read them."""
 
 import io
+import os
 import threading
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -37,6 +38,9 @@ def test_availability(client: httpx.Client, prefix: str) -> None:
 
 def test_capabilities(client: httpx.Client) -> None:
     document = client.get(f"{V1}/capabilities").json()
+    limits = document.pop("limits")
+    assert (limits["max_pixels"], limits["max_request_bytes"]) == (2_900, 20_000)  # as configured
+    assert limits["max_hdus"] == 10_000  # by default
     repositories = document.pop("repositories")
     assert document == {
         "availability": {"url": "image/v1/availability"},
@@ -199,8 +203,9 @@ def test_the_manual_names_every_parameter(client: httpx.Client, service: Service
             assert f"{repository.name}, ds={plugin.name}" in page.text
             for key in plugin.declaration.keys:
                 assert key.description in page.text
-    for word in ("width", "get_ccdexpid", "arcmin", "413", "patch_x,patch_y", "1 to 6"):
+    for word in ("width", "get_ccdexpid", "arcmin", "413", "patch_x,patch_y", "1 to 6", "body at most 20000 bytes"):
         assert word in page.text
+    assert "ds, sid, ra, dec, width, height, unit (optional), detail (optional)" in page.text
 
 
 def test_pages_hold_no_markup_of_a_plugin(
@@ -219,7 +224,10 @@ def test_operators_are_told_what_was_served(client: httpx.Client) -> None:
     for _ in range(4):  # a request is counted after its answer is out: the last may come too late
         client.get(f"{V1}/DC_W13_Stripe82?ds=raw&sid=5646240694")
         client.get("/no/such/path")
-    lines = client.get("/metrics").text.splitlines()
+    text = client.get("/metrics").text
+    lines = text.replace(f'worker="{os.getpid()}",', "").splitlines()
+    assert text.count('worker="') == len([line for line in lines if not line.startswith("#")])
+    assert [line for line in lines if line.startswith("# HELP") and "each worker counts its own" in line]
     counts = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if not line.startswith("#")}
     route = 'route="/api/image/v1/{db_id}"'
     assert counts[f'imageserv_requests_total{{{route},status="200"}}'] >= 3

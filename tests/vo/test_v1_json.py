@@ -16,7 +16,7 @@ from imageserv.core.errors import NotFoundFault, UnsupportedFault, UsageFault
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId
 from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Box
-from imageserv.vo.v1.nested import read_request
+from imageserv.vo.v1.nested import published_schema, read_request
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
 DATA = Path(os.environ.get("IMAGESERV_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -190,6 +190,16 @@ def test_the_published_schema_is_complete(client: httpx.Client) -> None:
         ("file",),
     }
     assert schema["$defs"]["nearest"]["properties"]["filter"] == {"enum": ["u", "g", "r", "i", "z"]}
+
+
+def test_a_place_needs_a_filter_where_all_datasets_have_filters(service: Service) -> None:
+    with_filters = [plugin.declaration for plugin in service.default.datasets.values()]
+    without = service.repository("SKY").dataset("image").declaration
+    required = [
+        published_schema("https://x", datasets)["$defs"]["nearest"]["required"]
+        for datasets in (with_filters, [*with_filters, without], [without])
+    ]
+    assert required == [["center", "filter"], ["center"], ["center"]]
 
 
 @pytest.mark.skipif(not ORIGINALS, reason="the original's requests are not at IMAGESERV_TEST_DATA")

@@ -107,6 +107,7 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "": ("ds", ("ds is missing", "raw", "calexp", "deepCoadd")),
     "sid=1": ("ds", ("ds is missing",)),
     "dss=raw&sid=1": ("ds", ("did you mean ds where you wrote dss",)),
+    "ds=&dss=raw": ("ds", ("did you mean ds where you wrote dss?",)),
     "ds=raw": (None, ("nothing selects an image", "ra, dec, filter", "run, camcol, field, filter", "sid")),
     "ds=raw&ra=1": ("dec", ("dec, filter are missing",)),
     "ds=raw&ra=1&dec=2": ("filter", ("filter is missing",)),
@@ -121,6 +122,10 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "ds=deepcoadd&tract=128&patch=1,1&filter=r": ("tract", ("tract", "0 to 127")),
     "ds=deepcoadd&tract=0&patch=8192,1&filter=r": ("patch_x", ("patch_x", "0 to 8191")),
     "ds=deepcoadd&tract=0&patch=1&filter=r": ("patch", ("patch_x,patch_y",)),
+    "ds=deepcoadd&tract=0&PATCH_X=225&patch_y=1&filter=r": (
+        "patch",
+        ("patch is missing; patch_x and patch_y are written as one: patch=",),
+    ),
     "ds=raw&sid=5646940694": ("sid", ("5646940694",)),
     "ds=raw&sid=-1": ("sid", ("negative",)),
     "ds=raw&sid=9223372036854775808": ("sid", ("64 bits",)),
@@ -185,6 +190,11 @@ def test_a_wrong_question_is_answered_with_what_would_be_right(client: httpx.Cli
 def test_repeating_a_parameter_is_an_error(client: httpx.Client, query: str) -> None:
     response = client.get(f"{V1}?{query}")
     assert (response.status_code, response.json()["exception"]) == (400, "MultiValuedParamNotSupported")
+
+
+@pytest.mark.parametrize("query", ["ds=", "DS=''", "ds=deepcoadd&tract=0&patch_x=225&patch_y=1&filter=r"])
+def test_what_is_spelt_right_is_no_near_miss(client: httpx.Client, query: str) -> None:
+    assert "did you mean" not in client.get(f"{V1}?{query}").json()["message"]
 
 
 def test_names_given_twice_empty_are_absent(service: Service) -> None:

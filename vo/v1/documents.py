@@ -1,7 +1,7 @@
 """Availability and capabilities: one model each, as JSON and as VOSI's XML."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -78,12 +78,13 @@ def availability_model(urls: Urls, faults: Mapping[str, str | None]) -> Availabi
 
 
 def capabilities_json(urls: Urls, service: Service) -> dict[str, Any]:
-    """Write the capabilities document as v1 has it: three entries fixed by the specification, and the repositories."""
+    """Write the capabilities document as v1 has it: three entries fixed by the specification, and ours."""
     return {
         "availability": {"url": urls.relative("availability")},
         "query": {"url": urls.relative(service.default.name), "interface": ["DAX"]},
         "capabilities": {"url": urls.relative("capabilities")},
         "repositories": [_repository(urls, repository) for repository in service.repositories.values()],
+        "limits": asdict(service.config.limits),
     }
 
 

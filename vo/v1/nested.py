@@ -85,8 +85,10 @@ def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
     schema["$id"] = url
     data_ids: list[dict[str, Any]] = []
     bands: dict[str, list[str]] = {}
+    band_keys: set[str | None] = set()
     for dataset in datasets:
         data_ids += [variant for variant in _data_id_schemas(dataset) if variant not in data_ids]
+        band_keys.add(dataset.band_key)
         if dataset.band_key is not None and (key := dataset.key(dataset.band_key)) is not None:
             names = bands.setdefault(key.name, [])
             names += [name for name in key.choices if name not in names]
@@ -94,6 +96,8 @@ def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
     definitions["data_id"] = {"description": definitions["data_id"]["description"], "anyOf": data_ids}
     definitions["nearest"]["properties"] |= {name: {"enum": names} for name, names in bands.items()}
     definitions["nearest"]["additionalProperties"] = False
+    if len(band_keys) == 1:  # without its filter a place says enough only for a dataset that has none
+        definitions["nearest"]["required"] += [name for name in band_keys if name is not None]
     return schema
 
 

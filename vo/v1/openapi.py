@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from imageserv.core.dali.parameters import Parameter
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.faults import FORMATS as ERROR_FORMATS
@@ -122,12 +123,13 @@ def _images(repository: Repository) -> dict[str, Any]:
         },
     }
     summary = f"An image of {repository.name}, a cutout, or an id."
-    # Conditions and ranges are for GET and HEAD (RFC 9110 sections 13.2.1 and 14.2).
-    posted = {status: answer for status, answer in answers.items() if status not in ("206", "304", "416")}
-    operation = {"summary": summary, "parameters": parameters, "responses": answers}
+    # Ranges are for GET alone, conditions for GET and HEAD (RFC 9110 sections 14.2 and 13.2.1).
+    headed = {status: answer for status, answer in answers.items() if status not in ("206", "416")}
+    posted = {status: answer for status, answer in headed.items() if status != "304"}
+    operation = {"summary": summary, "parameters": parameters}
     return {
-        "get": {"operationId": f"get_{repository.name}", **operation},
-        "head": {"operationId": f"head_{repository.name}", **operation},
+        "get": {"operationId": f"get_{repository.name}", **operation, "responses": answers},
+        "head": {"operationId": f"head_{repository.name}", **operation, "responses": headed},
         "post": {
             "operationId": f"post_{repository.name}",
             "summary": summary,
@@ -141,7 +143,7 @@ def _parameters(repository: Repository) -> list[dict[str, Any]]:
     """Return the parameters of all datasets of a repository: a key that several share takes what any of them takes."""
     names = list(repository.datasets)
     schemas: dict[str, list[dict[str, Any]]] = {}
-    descriptions: dict[str, str] = {}
+    declared: dict[str, Parameter] = {}
     for plugin in repository.datasets.values():
         for parameter in declare(plugin.declaration):
             key = plugin.declaration.key(parameter.name)
@@ -153,14 +155,15 @@ def _parameters(repository: Repository) -> list[dict[str, Any]]:
             variants = schemas.setdefault(parameter.name, [])
             if schema not in variants:
                 variants.append(schema)
-            descriptions.setdefault(parameter.name, parameter.description)
+            declared.setdefault(parameter.name, parameter)
     return [
         {
             "name": name,
             "in": "query",
             "required": name == "ds",
-            "description": descriptions[name],
+            "description": declared[name].description,
             "schema": variants[0] if len(variants) == 1 else {"anyOf": variants},
+            **({"allowEmptyValue": True} if declared[name].flag else {}),
         }
         for name, variants in schemas.items()
     ]

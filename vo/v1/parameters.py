@@ -15,6 +15,9 @@ UNIT_ALIASES: Final = {"px": "pixel", "pix": "pixel", "pixels": "pixel"}
 DETAILS: Final = ("planes", "image", "all")
 """How much of a file a cutout has; the first is the default."""
 
+OPTIONAL: Final = ("unit", "detail")
+"""The parameters that a set of `accepted` can do without."""
+
 
 def _science_id(text: str) -> int:
     value = integer(text)
@@ -27,7 +30,7 @@ DS = Parameter("ds", str, "The dataset: which kind of image.")
 RESPONSEFORMAT = Parameter(
     "RESPONSEFORMAT",
     str,
-    "Short name or media type of the answer's format; it overrides Accept (DALI 1.1 section 2.3.1).",
+    "Short name or media type of the answer's format; it overrides Accept (DALI 1.1 section 3.4.3).",
 )
 
 _COMMON = (
@@ -114,8 +117,8 @@ SCHEMAS: Final[Mapping[str, Mapping[str, object]]] = {
     "height": {"type": "number", "exclusiveMinimum": 0},
     "unit": {"enum": [*UNITS, *UNIT_ALIASES], "default": UNITS[0]},
     "detail": {"enum": [*DETAILS], "default": DETAILS[0]},
-    "get_dataid": {"enum": ["get"]},
-    "get_ccdexpid": {"enum": ["get"]},
+    "get_dataid": {"enum": ["get", ""]},
+    "get_ccdexpid": {"enum": ["get", ""]},
     "RESPONSEFORMAT": {"type": "string"},
 }
 """JSON Schema of the values of v1's own parameters, for documentation; `ds` depends on the repository."""
@@ -140,7 +143,7 @@ def accepted(dataset: Dataset) -> dict[str, list[list[str]]]:
     """Return the sets of parameters that requests for a dataset may have, by what they answer."""
     position = ["ra", "dec", *([dataset.band_key] if dataset.band_key else [])]
     keys = [key.name for key in dataset.keys]
-    size = ["width", "height", "unit", "detail"]
+    size = ["width", "height", *OPTIONAL]
     centre = ["ra", "dec"]
     return {
         "image": [["ds", *position], ["ds", *keys], ["ds", "sid"]],

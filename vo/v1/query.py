@@ -92,10 +92,11 @@ def box(ra: float, dec: float, width: float, height: float, unit: str) -> Box:
 
 
 def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
-    ds = parse_parameters((DS,), pairs).values.get("ds")
+    parsed = parse_parameters((DS,), pairs)
+    ds = parsed.values.get("ds")
     if ds is None:
         names = ", ".join(repository.datasets)
-        meant = _meant([name for name, _ in pairs], ("ds",))
+        meant = _meant(parsed.unknown, ("ds",))
         raise UsageFault(f"ds is missing: it names the dataset, one of {names}{meant}", parameter="ds")
     dataset = repository.dataset(ds)
     try:
@@ -213,8 +214,18 @@ class _Reader:
         self._refuse(f"{rule}: {', '.join(names)} {verb} missing{self._meant()}", names[0])
 
     def _meant(self) -> str:
-        known = [parameter.name for parameter in declare(self._dataset.declaration)]
-        return _meant(self._unknown, [name for name in known if name not in self._given])
+        """Say, to end a sentence with, what unknown parameters perhaps are: parts of a key, or misspelt."""
+        declaration = self._dataset.declaration
+        known = [parameter.name for parameter in declare(declaration)]
+        whole = {part.name.lower(): key for key in declaration.keys for part in key.parts}
+        hints: list[str] = []
+        for key in dict.fromkeys(whole[name.lower()] for name in self._unknown if name.lower() in whole):
+            parts = [part.name for part in key.parts]
+            if key.name not in self._given:
+                one = f"{key.name}={key.example or ','.join(parts)}"
+                hints.append(f"; {' and '.join(parts)} are written as one: {one}")
+        others = [name for name in self._unknown if name.lower() not in whole]
+        return "".join(hints) + _meant(others, [name for name in known if name not in self._given])
 
     def _refuse(self, message: str, parameter: str | None = None) -> NoReturn:
         raise UsageFault(message, parameter=parameter)

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imageserv.core.dali.negotiation import negotiate
+from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
 from imageserv.core.errors import ImageServError, UsageFault
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
-from imageserv.vo.images import FITS
+from imageserv.vo.images import FITS, Budget
 from imageserv.vo.requests import Received, receive
 from imageserv.vo.threads import Threads
 
@@ -25,11 +26,18 @@ from .answers import answer_id, answer_image
 from .documents import Urls
 from .nested import published_schema, read_request
 from .openapi import openapi
+from .parameters import RESPONSEFORMAT
 from .query import IdQuestion, Question, read_question
 
 _PATIENCE = 10.0  # seconds that availability waits for a file system
 
 _log = logging.getLogger(__name__)
+# What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
+_IDLE = {
+    "GET": (),
+    "HEAD": ("range", "if-range"),
+    "POST": ("range", "if-range", "if-none-match", "if-modified-since"),
+}
 _JSON = {"json": ("application/json",)}
 
 
@@ -49,6 +57,7 @@ class V1:
     def __init__(self, service: Service, threads: Threads, urls: Urls) -> None:
         self._service = service
         self._threads = threads
+        self._budget = Budget(service.config.limits.max_answer_bytes)
         self.urls = urls
         self._started = datetime.now(UTC)
         # A thread of its own: a file system that hangs must not look like a busy service, nor make it one.
@@ -98,8 +107,7 @@ class V1:
         question = _question(repository, received)
         wanted = _JSON if isinstance(question, IdQuestion) else FITS
         _, media_type = negotiate(request.headers.get("accept"), request.state.responseformat, wanted)
-        # Conditions and ranges are of no account in a POST (RFC 9110 sections 13.2.1 and 14.2).
-        asked = Headers() if request.method == "POST" else request.headers
+        asked = Headers({name: value for name, value in request.headers.items() if name not in _IDLE[request.method]})
 
         def answer() -> Response:
             repository.authorise(question.dataset.name, request.headers)
@@ -107,13 +115,14 @@ class V1:
                 return JSONResponse(answer_id(repository, question))
             selection = repository.select(question.dataset, question.selector)
             request.state.image = selection.publisher_did
-            return answer_image(repository, question, selection, asked, media_type, self._threads)
+            return answer_image(repository, question, selection, asked, media_type, self._threads, self._budget)
 
         return await self._threads.run(request, answer)
 
     async def _format(self, request: Request) -> tuple[str, str]:
         """Choose between JSON and XML."""
-        await receive(request, self._service.config.limits.max_request_bytes)
+        received = await receive(request, self._service.config.limits.max_request_bytes)
+        parse_parameters((RESPONSEFORMAT,), received.pairs)  # refuses two of them
         return negotiate(request.headers.get("accept"), request.state.responseformat, documents.FORMATS)
 
     async def _fault(self, repository: Repository) -> str | None:

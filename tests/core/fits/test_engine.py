@@ -162,7 +162,7 @@ def test_a_box_larger_than_the_image_is_the_image(open_fits: OpenFits, tmp_path:
     path = tmp_path / "parent.fits"
     fits.PrimaryHDU(pixels(90, 120), header()).writeto(path)
     place = at(path, 60, 40, 1, 1)
-    child = answer(open_fits(path), Box(place.ra, place.dec, 1e300, 1e300, "deg"))[0]
+    child = answer(open_fits(path), Box(place.ra, place.dec, 1e3, 1e3, "deg"))[0]
     np.testing.assert_array_equal(child.data, pixels_of(path))
 
 
