@@ -22,11 +22,11 @@ from imageserv.core.repository import Repository
 from imageserv.core.service import Service, open_service
 
 from .app import create_app
-from .images import FITS
+from .images import FITS, plain_name
 from .progress import printable, shown
 from .requests import response_format
 from .server import address, listen, serve
-from .v1.answers import answer_id, cutout_name, plain_name
+from .v1.answers import answer_id, cutout_name
 from .v1.documents import Urls, examples
 from .v1.query import IdQuestion, ImageQuestion, read_question
 

@@ -35,6 +35,11 @@ def entity_tag(*parts: object) -> str:
     return f'"{hashlib.blake2b(repr((_VERSION, *parts)).encode(), digest_size=15).hexdigest()}"'
 
 
+def plain_name(name: str) -> str:
+    """Return a file's name without what a file system, a terminal or a header could take amiss: plain ASCII only."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name)[-160:].lstrip(".-") or "image"
+
+
 def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float) -> dict[str, str]:
     """Write the headers that an image's answers share, 304 included.
 
@@ -43,15 +48,14 @@ def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modifi
     report
         What was asked and delivered, by the rest of the header's name after ``X-ImageServ-``.
     filename
-        Suggested to the client; whatever is not plain ASCII becomes ``-``.
+        Suggested to the client, as `plain_name` writes it.
     etag
         From `entity_tag`.
     modified
         When the stored file was, in seconds since 1970.
     """
-    plain = re.sub(r"[^A-Za-z0-9.+_-]+", "-", filename)[-160:].lstrip(".-")
     return {
-        "Content-Disposition": f'attachment; filename="{plain}"',
+        "Content-Disposition": f'attachment; filename="{plain_name(filename)}"',
         "ETag": etag,
         "Last-Modified": formatdate(modified, usegmt=True),
         "Vary": "Accept",

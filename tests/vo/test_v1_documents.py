@@ -206,6 +206,7 @@ def test_the_manual_names_every_parameter(client: httpx.Client, service: Service
     for word in ("width", "get_ccdexpid", "arcmin", "413", "patch_x,patch_y", "1 to 6", "body at most 20000 bytes"):
         assert word in page.text
     assert "ds, sid, ra, dec, width, height, unit (optional), detail (optional)" in page.text
+    assert "overrides Accept (DALI 1.1 section 3.4.3)" in page.text
 
 
 def test_pages_hold_no_markup_of_a_plugin(

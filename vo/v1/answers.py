@@ -1,6 +1,5 @@
 """From a question to an answer: HTTP's responses, and the parts that the command line shares."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -31,11 +30,6 @@ def answer_id(repository: Repository, question: IdQuestion) -> dict[str, int | s
     if question.want == "science id":
         return question.science_id
     return dict(repository.decode(question.dataset, question.science_id))
-
-
-def plain_name(name: str) -> str:
-    """Return a file's name without what a file system, a terminal or a header could take amiss: plain ASCII only."""
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name)[-160:].lstrip(".-") or "image"
 
 
 def cutout_name(selection: Selection, stencil: Box, detail: Detail) -> str:
