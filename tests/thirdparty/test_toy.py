@@ -210,3 +210,31 @@ def test_a_cutout_past_the_edge_is_clipped(service: Service) -> None:
     answer = cutout(service, "ds=shots&sid=202603140071&ra=0&dec=10&width=100&height=10&unit=pixel")
     assert answer.report.clipped
     assert math.isclose(answer.report.coverage, 0.6)
+
+
+def test_every_route_serves_it(service: Service, serve: Any) -> None:
+    client = serve(service).client
+    url = "/api/image/v1/HILL"
+    capabilities = client.get("/api/image/v1/capabilities").json()
+    (dataset,) = capabilities["repositories"][0]["datasets"]
+    assert dataset["name"] == "shots"
+    assert [key["name"] for key in dataset["keys"]] == ["night", "chip", "shot", "colour"]
+    data_id = {"night": 20260314, "chip": "north", "shot": 7, "colour": "red"}
+    stored = client.get(url, params={"ds": "shots", **data_id})
+    assert stored.status_code == 200
+    assert client.get(url, params={"ds": "shots", "sid": "202603140071"}).content == stored.content
+    assert client.get(url, params={"ds": "shots", "ra": "0", "dec": "10", "colour": "red"}).content == stored.content
+    assert client.get(url, params={"ds": "shots", "get_dataid": "", "sid": "202603140071"}).json() == data_id
+    assert client.get(url, params={"ds": "shots", "get_ccdexpid": "get", **data_id}).json() == 202603140071
+    center, size = {"x": 0, "y": 10.0, "unit": "deg"}, {"x": 9, "y": 5, "unit": "pixel"}
+    nested = {"image_id": {"nearest": {"center": center, "colour": "red"}}, "center": center, "size": size}
+    cut = client.post(url, json={"image": {"ds": "shots", "cutout": nested}})
+    plain = {"ds": "shots", "ra": "0", "dec": "10", "colour": "red", "width": "9", "height": "5", "unit": "pixel"}
+    assert cut.status_code == 200
+    assert cut.content == client.get(url, params=plain).content == client.post(url, data=plain).content
+    assert cut.headers["x-imageserv-delivered"].startswith("[")
+    wrong = client.get(url, params={"ds": "shots", "ra": "0", "dec": "10", "colour": "pink"})
+    assert (wrong.status_code, wrong.json()["parameter"]) == (400, "colour")
+    assert "colour" in client.get("/docs").text
+    assert "colour" in str(client.get("/api/image/v1/openapi.json").json())
+    assert "colour" in str(client.get("/api/image/v1/schema").json())
