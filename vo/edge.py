@@ -26,7 +26,7 @@ _EXPOSED = ", ".join(
 )
 
 
-_STALL = 60  # seconds in which a client takes nothing of its answer before it is given up
+_STALL = 120  # seconds in which a client takes nothing of its answer before it is given up
 
 
 class Edge:
