@@ -61,12 +61,15 @@ class Edge:
                 headers["Access-Control-Expose-Headers"] = _EXPOSED
             elif request.method != "HEAD":
                 size += len(message.get("body", b""))
-            async with asyncio.timeout(_STALL):
-                await send(message)
+            try:
+                async with asyncio.timeout(_STALL):
+                    await send(message)
+            except TimeoutError as error:  # only this one is the client's: a file system's is a fault like others
+                raise ClientDisconnect from error
 
         try:
             await self._app(scope, receive, send_on)
-        except (ClientDisconnect, TimeoutError):
+        except ClientDisconnect:
             status = 499  # as nginx logs it: nobody is there to be answered, or takes the answer
         except Exception as error:
             if status:  # part of an answer is out: all that is left is to break it off

@@ -14,7 +14,9 @@ from imageserv.core.config import load
 from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from imageserv.core.service import open_service
+from imageserv.vo.edge import Edge
 from imageserv.vo.images import Budget, CutoutResponse
+from imageserv.vo.metrics import Metrics
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
 WHOLE = {"ds": "raw", "sid": "5646240694"}
@@ -138,3 +140,24 @@ def test_the_demo_overwrites_nobodys_configuration(tmp_path: Path) -> None:
         build(tmp_path, "http://127.0.0.1:1", lambda done, total, name: None)
     assert path.read_text() == "# mine\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", [TimeoutError(110, "Connection timed out"), OSError(5, "Input/output error")])
+def test_a_file_system_that_gives_up_is_a_fault_of_ours(fault: OSError) -> None:
+    """ETIMEDOUT is a TimeoutError to Python; it must not pass for a client that went away."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise fault
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "client": None}
+    scope |= {"scheme": "http", "server": ("h", 80), "root_path": "", "http_version": "1.1"}
+    asyncio.run(Edge(app, Metrics())(scope, receive, send))
+    assert sent[0]["status"] == 500
+    assert b"id" in sent[1]["body"] and b"timed out" not in sent[1]["body"]
