@@ -156,7 +156,14 @@ def test_a_file_system_that_gives_up_is_a_fault_of_ours(fault: OSError) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "client": None}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+    }
     scope |= {"scheme": "http", "server": ("h", 80), "root_path": "", "http_version": "1.1"}
     asyncio.run(Edge(app, Metrics())(scope, receive, send))
     assert sent[0]["status"] == 500
