@@ -1,10 +1,11 @@
 """What a repository answers: a cutout with its report, or a stored file."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from .fits.cards import make_card
-from .sky.stencil import PixelBox
+from .sky.stencil import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,16 @@ class Report:
     parent
         Publisher DID of the image that was cut.
     requested, delivered
-        Boxes in the parent's pixels.
+        The pixels of the parent's science plane that were asked for, and those
+        of them that it has. `requested` is None if they cannot be told: the
+        image's projection does not show all of the stencil.
+    candidates
+        Number of images that contain the position.
     """
 
     parent: str
-    requested: PixelBox
-    delivered: PixelBox
+    requested: Section | None
+    delivered: Section
     candidates: int
 
     @property
@@ -30,20 +35,28 @@ class Report:
         return self.delivered != self.requested
 
     @property
-    def coverage(self) -> float:
-        """The fraction of the requested pixels that the image has, to six digits."""
-        return float(f"{self.delivered.area / self.requested.area:.6g}")
+    def coverage(self) -> float | None:
+        """The fraction of the requested pixels that the image has, to six digits; None if they cannot be told."""
+        if self.requested is None:
+            return None
+        return float(f"{_pixels(self.delivered) / _pixels(self.requested):.6g}")
 
     def cards(self) -> list[bytes]:
-        """Return the report as cards for the primary header."""
-        return [
-            make_card("CUTID", self.parent),
-            make_card("CUTREQ", self.requested.section(), "requested pixels of the parent image"),
-            make_card("CUTBOX", self.delivered.section(), "pixels of the parent image in this cutout"),
-            make_card("CUTCLIP", self.clipped, "was the request clipped to the image?"),
-            make_card("CUTCOVER", self.coverage, "fraction of the request that is covered"),
-            make_card("CUTCAND", self.candidates, "number of images that contain the position"),
-        ]
+        """Return the report as cards for the primary header; what cannot be told has none."""
+        facts: tuple[tuple[str, str | bool | float | None, str], ...] = (
+            ("CUTID", self.parent, ""),
+            ("CUTREQ", None if self.requested is None else str(self.requested), "requested pixels of the parent image"),
+            ("CUTBOX", str(self.delivered), "pixels of the parent image in this cutout"),
+            ("CUTCLIP", self.clipped, "was the request clipped to the image?"),
+            ("CUTCOVER", self.coverage, "fraction of the request that is covered"),
+            ("CUTCAND", self.candidates, "number of images that contain the position"),
+        )
+        return [make_card(keyword, value, comment) for keyword, value, comment in facts if value is not None]
+
+
+def _pixels(section: Section) -> int:
+    """Return the number of pixels, along the axes that a section has ranges for."""
+    return math.prod(span[1] - span[0] for span in section.ranges if span is not None)
 
 
 @dataclass(frozen=True, slots=True)

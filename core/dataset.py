@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .dali.parameters import Parameter
 from .errors import UsageFault
 
 type_names = {int: "integer", str: "string"}
@@ -157,6 +158,11 @@ class Dataset:
         ObsCore 1.1 section 3.3.2.
     facility, instrument
         ObsCore's ``facility_name`` and ``instrument_name`` where a file does not say.
+    o_ucd
+        UCD of what the pixels measure, such as ``phot.count``; empty if it is not one thing.
+    parameters
+        What a cutout request may say to this dataset alone. Their values
+        reach ``imageserv_cutout`` as ``request.parameters``. A name is neither a key's nor a protocol's own.
     examples
         Requests that documentation and the demo show.
     """
@@ -169,6 +175,8 @@ class Dataset:
     calib_level: int = 2
     facility: str = ""
     instrument: str = ""
+    o_ucd: str = ""
+    parameters: tuple[Parameter, ...] = ()
     examples: tuple[Example, ...] = field(default=())
 
     def key(self, name: str) -> Key | None:

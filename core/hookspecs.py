@@ -77,11 +77,15 @@ def imageserv_recognise(file: "CandidateFile") -> Sequence[Found] | None:
 
 @hookspec(firstresult=True)
 def imageserv_cutout(image: "OpenImage", request: "CutoutRequest") -> "Cutout":  # type: ignore[empty-body]
-    """Cut one image with one stencil.
+    """Cut one image as a request says.
 
     Return cards and buffers, not finished bytes; `imageserv.core.fits.engine.cut`
     does it for planes that are HDUs of one file. Raise `NoOverlapFault` if the
-    stencil has no pixel of the image.
+    image has no pixel that is asked for.
+
+    ``request.parameters`` holds the values of the parameters that the dataset
+    declares (`Dataset.parameters`), as their ``parse`` gave them, by declared
+    name: only those that the client sent. The same request must give the same bytes.
     """
 
 

@@ -84,6 +84,7 @@ class DatasetPlugin:
             raise PluginFault(f"dataset {name!r}: imageserv_dataset gave {declaration!r}, not a Dataset")
         if declaration.band_key is not None and declaration.band_key not in {key.name for key in declaration.keys}:
             raise PluginFault(f"dataset {name!r}: its band_key {declaration.band_key!r} is none of its keys")
+        _check_parameters(name, declaration)
         self.declaration = declaration
 
     def science_id(self, data_id: DataId) -> int:
@@ -116,7 +117,7 @@ class DatasetPlugin:
         return found
 
     def cutout(self, image: "OpenImage", request: "CutoutRequest") -> "Cutout":
-        """Cut one image with one stencil."""
+        """Cut one image as a request says."""
         cutout: Cutout = self._hooks["imageserv_cutout"](image=image, request=request)
         return cutout
 
@@ -187,6 +188,18 @@ class Plugins:
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""
         self._manager.hook.imageserv_authorise(repository=repository, dataset=dataset, headers=headers)
+
+
+def _check_parameters(name: str, declaration: Dataset) -> None:
+    """Refuse parameters whose names, compared without case, mean something else already."""
+    taken = {key.name.lower(): f"the key {key.name}" for key in declaration.keys}
+    for parameter in declaration.parameters:
+        for spelt in (parameter.name, *parameter.aliases):
+            if spelt.lower() in taken:
+                raise PluginFault(
+                    f"dataset {name!r}: its parameter {spelt} has the name of {taken[spelt.lower()]}: call it otherwise"
+                )
+            taken[spelt.lower()] = f"the parameter {spelt}"
 
 
 def _make(group: str, name: str, where: str, *arguments: object) -> object:

@@ -6,32 +6,28 @@ change. Nothing is decoded but the tiles of compressed images that a box
 touches, and nothing is ever resampled.
 """
 
-from collections.abc import Container, Iterable
+import math
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imageserv.core.errors import LimitFault, NoOverlapFault, UnsupportedFault
-from imageserv.core.sky.boxes import pixel_box
-from imageserv.core.sky.stencil import PixelBox, Stencil
+from imageserv.core.errors import LimitFault
+from imageserv.core.request import CutoutRequest as CutoutRequest
+from imageserv.core.request import Detail as Detail
+from imageserv.core.sky.stencil import Section
 
-from .cards import HeaderTemplate, card_keyword, make_card
+from .cards import CARD, HeaderTemplate, card_keyword, make_card
 from .headers import empty_primary
 from .layout import BLOCK, Hdu
 from .opened import OpenImage
+from .window import Window, window
 
-Detail = Literal["image", "planes", "all"]
-"""The science plane alone; all planes; all planes and every other HDU."""
-
-
-@dataclass(frozen=True, slots=True)
-class CutoutRequest:
-    """What to cut out of an image, and how much of it to give."""
-
-    stencil: Stencil
-    detail: Detail
+_CTYPE = re.compile(r"CTYPE(\d+)([A-Z]?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +38,16 @@ class OutputHdu:
     ----------
     template, changes, added
         The header: its cards, those that replace some of them (by place), those that follow.
-    data
-        Pixels as they will be written, big-endian, of numpy's axis order (a
-        view of the mapped file where possible: it is copied once, into the
-        answer); or bytes.
+    read
+        Gives pixels as they will be written, big-endian, of numpy's axis
+        order (a view of the mapped file where possible: it is copied once,
+        into the answer); or bytes. Called when the answer is written: whoever wants the headers reads no pixel.
     """
 
     template: HeaderTemplate
-    changes: dict[int, bytes]
+    changes: Mapping[int, bytes]
     added: list[bytes]
-    data: NDArray[Any] | memoryview
+    read: Callable[[], NDArray[Any] | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +59,14 @@ class Cutout:
     hdus
         The first is the primary HDU.
     requested, delivered
-        The box that the stencil makes in the parent image, and what of it the parent has.
+        The pixels that were asked for of the parent's science plane, and those of them that it has: a range for each
+        of its axes, none (``*``) along one of which nothing was asked; left out at the end, but for the celestial
+        axes. `requested` is None if the image's projection cannot show the whole stencil.
     """
 
     hdus: tuple[OutputHdu, ...]
-    requested: PixelBox
-    delivered: PixelBox
+    requested: Section | None
+    delivered: Section
 
 
 def cut(image: OpenImage, request: CutoutRequest, *, drop: frozenset[str] = frozenset()) -> Cutout:
@@ -79,71 +77,56 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: frozenset[str] = froz
     image
         The image, opened.
     request
-        The stencil, and which HDUs to give: with detail ``all`` those that are no planes are copied as they are.
+        What to cut, and which HDUs to give: with detail ``all`` those that are no planes are copied as they are; else
+        only tables that hold coordinates of the planes' axes.
     drop
         Keywords that point at such HDUs: left out of all headers unless detail is ``all``.
 
     Raises
     ------
     NoOverlapFault
-        Raised if no pixel of the image is in the stencil.
+        Raised if the image has no pixel that was asked for.
     LimitFault
         Raised if the cutout has more pixels than is allowed.
+    UsageFault
+        Raised if a section has more ranges than the image has axes.
     UnsupportedFault
         Raised if the image has no usable WCS.
     """
     record = image.record
-    requested = pixel_box(request.stencil, image.wcs)
-    delivered = requested.clip(width=record.shape[0], height=record.shape[1])
-    if not delivered.area:
-        raise NoOverlapFault(
-            f"the image has no pixel there: the request makes the box {requested.section()} in"
-            f" an image of {record.shape[0]} x {record.shape[1]}"
-        )
+    taken = window(image, request)
     everything = request.detail == "all"
     dropped = frozenset[str]() if everything else drop
     planes = {plane.hdu for plane in (record.planes[:1] if request.detail == "image" else record.planes)}
-    _check_limit(image, planes, delivered)
     if everything:
-        _check_copied(image, planes)
+        copied = {hdu.index for hdu in image.layout.hdus} - planes
     else:
-        _check_tables(image, planes)
+        copied = _coordinate_tables(image, planes, dropped)
+    _check_limit(image, planes, taken)
+    _check_copied(image, copied)
 
     hdus: list[OutputHdu] = []
     for hdu in image.layout.hdus:
         if hdu.index in planes:
-            hdus.append(_cut_plane(image, hdu, delivered, dropped))
-        elif everything:
+            hdus.append(_cut_plane(image, hdu, taken, dropped))
+        elif hdu.index in copied:
             # The report goes into the primary header, so a checksum of it would be wrong.
             template = HeaderTemplate(hdu.header).without({"CHECKSUM", "DATASUM"} if hdu.index == 0 else set())
-            hdus.append(OutputHdu(template, {}, [], image.stored(hdu)))
+            hdus.append(OutputHdu(template, {}, [], partial(image.stored, hdu)))
         elif hdu.index == 0:
-            hdus.append(OutputHdu(empty_primary(hdu, dropped), {}, [], memoryview(b"")))
-    return Cutout(tuple(hdus), requested, delivered)
+            hdus.append(OutputHdu(empty_primary(hdu, dropped), {}, [], lambda: memoryview(b"")))
+    return Cutout(tuple(hdus), taken.requested, taken.delivered)
 
 
-def _ranges(image: OpenImage, hdu: Hdu, box: PixelBox) -> list[tuple[int, int]]:
-    ranges = [(0, length) for length in hdu.shape]
-    x_axis, y_axis = image.wcs.axes
-    ranges[x_axis] = (box.x_min, box.x_max)
-    ranges[y_axis] = (box.y_min, box.y_max)
-    return ranges
-
-
-def _cut_plane(image: OpenImage, hdu: Hdu, box: PixelBox, drop: frozenset[str]) -> OutputHdu:
+def _cut_plane(image: OpenImage, hdu: Hdu, taken: Window, drop: frozenset[str]) -> OutputHdu:
     header = image.header(hdu, drop)
-    ranges = _ranges(image, hdu, box)
+    ranges = taken.of(hdu)
     changes, added = header.cut(ranges)
-    return OutputHdu(header.template, changes, added, image.pixels(hdu, ranges, header.dtype))
+    return OutputHdu(header.template, changes, added, partial(image.pixels, hdu, ranges, header.dtype))
 
 
-def _check_limit(image: OpenImage, planes: Iterable[int], box: PixelBox) -> None:
-    pixels = 0
-    for index in planes:
-        count = 1
-        for start, stop in _ranges(image, image.layout.hdus[index], box):
-            count *= stop - start
-        pixels += count
+def _check_limit(image: OpenImage, planes: Iterable[int], taken: Window) -> None:
+    pixels = sum(math.prod(stop - start for start, stop in taken.of(image.layout.hdus[index])) for index in planes)
     if pixels > image.limits.max_pixels:
         raise LimitFault(
             f"the cutout has {pixels} pixels in all its planes; at most {image.limits.max_pixels} are given at once",
@@ -151,8 +134,8 @@ def _check_limit(image: OpenImage, planes: Iterable[int], box: PixelBox) -> None
         )
 
 
-def _check_copied(image: OpenImage, planes: Container[int]) -> None:
-    size = sum(hdu.data_size for hdu in image.layout.hdus if hdu.index not in planes)
+def _check_copied(image: OpenImage, copied: Container[int]) -> None:
+    size = sum(hdu.data_size for hdu in image.layout.hdus if hdu.index in copied)
     if size > image.limits.max_copied_bytes:
         raise LimitFault(
             f"the HDUs that are not cut have {size} bytes; at most {image.limits.max_copied_bytes} are copied:"
@@ -162,14 +145,15 @@ def _check_copied(image: OpenImage, planes: Container[int]) -> None:
         )
 
 
-def _check_tables(image: OpenImage, planes: Iterable[int]) -> None:
-    """Refuse to leave out a table that holds the coordinates of an axis (FITS 4.0 section 8.3: -TAB)."""
+def _coordinate_tables(image: OpenImage, planes: Iterable[int], drop: frozenset[str]) -> set[int]:
+    """Return the tables that hold the coordinates of an axis of these planes (-TAB: FITS WCS Paper III section 6)."""
+    names: set[str] = set()
     for index in planes:
-        header = HeaderTemplate(image.layout.hdus[index].header)
-        if any(
-            keyword.startswith("CTYPE") and str(header.value(keyword)).endswith("-TAB") for keyword in header.places
-        ):
-            raise UnsupportedFault("the image's WCS is partly in a table: ask for detail=all", parameter="detail")
+        header = image.header(image.layout.hdus[index], drop).template
+        for axis in filter(None, map(_CTYPE.match, header.places)):
+            if str(header.value(axis[0])).endswith("-TAB"):
+                names.add(str(header.value(f"PS{axis[1]}_0{axis[2]}")))
+    return {hdu.index for hdu in image.layout.hdus if hdu.kind == "table" and hdu.name in names}
 
 
 def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
@@ -185,27 +169,42 @@ def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
     memoryview
         The file's bytes.
     """
-    extensions = len(cutout.hdus) - 1
-    headers: list[bytes] = []
-    for index, hdu in enumerate(cutout.hdus):
-        if index == 0:
-            headers.append(_primary(hdu, extensions, list(cards)))
-        else:
-            headers.append(hdu.template.write(hdu.changes, hdu.added))
-    total = sum(len(header) for header in headers) + sum(_padded(hdu.data.nbytes) for hdu in cutout.hdus)
-    answer = memoryview(bytearray(total))
+    pieces = list(zip(_headers(cutout, cards), [hdu.read() for hdu in cutout.hdus], strict=True))
+    answer = memoryview(bytearray(sum(len(header) + _padded(data.nbytes) for header, data in pieces)))
     at = 0
-    for header, hdu in zip(headers, cutout.hdus, strict=True):
+    for header, data in pieces:
         answer[at : at + len(header)] = header
         at += len(header)
-        data, size = hdu.data, hdu.data.nbytes
         if isinstance(data, np.ndarray):
             # The one copy: from the mapped file straight into the answer.
             np.ndarray(data.shape, data.dtype, buffer=answer, offset=at)[...] = data
         else:
-            answer[at : at + size] = data
-        at += _padded(size)
+            answer[at : at + data.nbytes] = data
+        at += _padded(data.nbytes)
     return answer
+
+
+def write_headers(cutout: Cutout, cards: Iterable[bytes] = ()) -> str:
+    """Write the headers that `write` gives the same cutout, as text; no pixel is read.
+
+    Returns
+    -------
+    str
+        A card a line, without the blanks at its end; END ends each header.
+    """
+    lines: list[bytes] = []
+    for header in _headers(cutout, cards):
+        header = header.rstrip()  # what fills the last block
+        lines += [header[at : at + CARD].rstrip() for at in range(0, len(header), CARD)]
+    return b"\n".join([*lines, b""]).decode("ascii")
+
+
+def _headers(cutout: Cutout, cards: Iterable[bytes]) -> list[bytes]:
+    primary, *extensions = cutout.hdus
+    return [
+        _primary(primary, len(extensions), list(cards)),
+        *(hdu.template.write(hdu.changes, hdu.added) for hdu in extensions),
+    ]
 
 
 def _padded(size: int) -> int:

@@ -4,7 +4,8 @@ What changes: NAXISj; CRPIXj of the primary and of every alternate WCS
 (inserted where it is absent, for it defaults to 0: FITS 4.0 section 8.2),
 which moves SIP, TPV, TNX and ZPX along, since these count from the reference
 pixel or from intermediate world coordinates; LTVj (IRAF's way from image to
-physical pixels; LTMi_j stays); CNPIXj (the offset of a DSS plate solution).
+physical pixels; LTMi_j stays; inserted where IRAF's spectra count coordinates in
+physical pixels: CTYPE MULTISPE); CNPIXj (the offset of a DSS plate solution).
 What is left out, for it would be wrong: CHECKSUM, DATASUM, DATAMIN, DATAMAX.
 """
 
@@ -63,6 +64,8 @@ class PlaneHeader:
                 self._note(keyword, int(match[2]), -1 if match[1] == "LTV" else 1, naxis)
             elif match := _WCS_AXIS.match(keyword):
                 expected.add((f"CRPIX{match[1]}{match[2]}", int(match[1])))
+                if self.template.value(keyword) == "MULTISPE":
+                    expected.add((f"LTV{match[1]}", int(match[1])))
             elif match := _PHYSICAL_AXIS.match(keyword):
                 expected.add((f"LTV{match[1]}", int(match[1])))
         self._missing = sorted(

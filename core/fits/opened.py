@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from imageserv.core.config import Limits
 from imageserv.core.errors import UnavailableFault, UnsupportedFault
 from imageserv.core.record import ImageRecord
+from imageserv.core.sky.polarization import PolarizationAxis, polarization_axis
+from imageserv.core.sky.spectral import SpectralAxis, spectral_axis
 from imageserv.core.sky.wcs import SkyWcs
 
 from .files import MappedFile
@@ -49,6 +51,11 @@ class OpenImage:
         self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
         self._headers: dict[tuple[int, frozenset[str]], PlaneHeader] = {}
 
+    @property
+    def science(self) -> Hdu:
+        """The science plane."""
+        return self.layout.hdus[self.record.planes[0].hdu]
+
     @cached_property
     def wcs(self) -> SkyWcs:
         """The celestial WCS of the science plane.
@@ -59,9 +66,36 @@ class OpenImage:
             Raised if it has none.
         """
         try:
-            return SkyWcs(wcs_header(self.layout.hdus[self.record.planes[0].hdu]))
+            wcs = SkyWcs(wcs_header(self.science))
+            if wcs.axes[1] >= len(self.science.shape):
+                raise UnsupportedFault("its WCS has more axes than its pixels")
         except UnsupportedFault as fault:
             raise UnsupportedFault(f"this image cannot be cut by position: {fault.message}") from fault
+        return wcs
+
+    @cached_property
+    def sky_axes(self) -> tuple[int, int]:
+        """The FITS axes, counted from 0, that x and y run along: the celestial ones, the first two without a WCS."""
+        try:
+            return self.wcs.axes
+        except UnsupportedFault:
+            return 0, 1
+
+    @cached_property
+    def spectral(self) -> SpectralAxis | None:
+        """The spectral axis of the science plane, if it has one that can be used."""
+        try:
+            return spectral_axis(wcs_header(self.science))
+        except UnsupportedFault:
+            return None
+
+    @cached_property
+    def polarization(self) -> PolarizationAxis | None:
+        """The polarization axis of the science plane, if it has one that can be used."""
+        try:
+            return polarization_axis(wcs_header(self.science))
+        except UnsupportedFault:
+            return None
 
     def header(self, hdu: Hdu, drop: frozenset[str]) -> PlaneHeader:
         """Return the header of a plane as a template, without the keywords in `drop`."""

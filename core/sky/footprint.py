@@ -100,7 +100,7 @@ def contains(footprint: Footprint, vectors: Vectors) -> NDArray[np.bool_]:
     """
     inside: NDArray[np.bool_]
     if footprint.exact:
-        frame = _tangent_frame(footprint.center)
+        frame = tangent_frame(footprint.center)
         # What lies behind the tangent plane's horizon has no place in it: the centre stands in.
         ahead = vectors @ frame[2] > 1e-6
         points = _gnomonic(frame, np.where(ahead[..., None], vectors, footprint.center))
@@ -144,7 +144,7 @@ def _sky(to_sky: ToSky, x: NDArray[np.float64], y: NDArray[np.float64]) -> Vecto
     return degrees_to_vectors(np.where(valid, ra, np.nan), np.where(valid, dec, np.nan)).reshape(*x.shape, 3)
 
 
-def _tangent_frame(center: Vectors) -> Vectors:
+def tangent_frame(center: Vectors) -> Vectors:
     """Return the unit vectors east, north, and `center` itself, as rows of shape (3, 3)."""
     x, y, _ = center
     around = np.hypot(x, y)
@@ -192,7 +192,7 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     center = sky[2 * edge_x.size + inner_x.size // 2]
     if not np.isfinite(sky).all() or (separation(sky, center) > widest).any():
         return None
-    frame = _tangent_frame(center)
+    frame = tangent_frame(center)
     plane = _gnomonic(frame, sky)
     edge, within, inner = np.split(plane, [edge_x.size, 2 * edge_x.size])
     shape = (4, along.size, 2)
@@ -273,7 +273,7 @@ def _covering_cap(to_sky: ToSky, width: int, height: int) -> Footprint:
     margin = 4 * np.nanmax(steps) if np.isfinite(steps).any() else np.pi
     radius = min(float(np.nanmax(separation(sky, center)) + margin), np.pi)
     corners = 32
-    east, north, _ = _tangent_frame(center)
+    east, north, _ = tangent_frame(center)
     angle = np.arange(corners)[:, None] * (2 * np.pi / corners)
     # From north by east: counter-clockwise, as position angles go.
     rim = np.cos(radius) * center + np.sin(radius) * (np.cos(angle) * north + np.sin(angle) * east)

@@ -25,51 +25,83 @@ class Box:
     unit: Literal["deg", "pixel"]
 
 
-Stencil = Box
-"""Every kind of stencil that the engine cuts."""
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """All places within a distance of one place.
+
+    Attributes
+    ----------
+    ra, dec
+        Centre, ICRS degrees.
+    radius
+        0 to 180 degrees; 0 is a point.
+    """
+
+    ra: float
+    dec: float
+    radius: float
 
 
 @dataclass(frozen=True, slots=True)
-class PixelBox:
-    """Whole pixels of an image: half-open ranges, counted from 0, x along the first celestial axis."""
+class Range:
+    """All places between two meridians and two parallels, bounds included.
 
-    x_min: int
-    x_max: int
-    y_min: int
-    y_max: int
+    Attributes
+    ----------
+    west
+        The first right ascension, ICRS degrees, 0 <= west < 360.
+    extent
+        From there eastwards, 0 to 360 degrees; 360 is all round.
+    south, north
+        Declinations, -90 <= south <= north <= 90 degrees.
+    """
 
-    @property
-    def width(self) -> int:
-        """Number of pixels along x, never negative."""
-        return max(0, self.x_max - self.x_min)
+    west: float
+    extent: float
+    south: float
+    north: float
 
-    @property
-    def height(self) -> int:
-        """Number of pixels along y, never negative."""
-        return max(0, self.y_max - self.y_min)
 
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return self.width * self.height
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """What great circles between vertices enclose: the smaller of the two parts of the sky, whatever the winding.
 
-    def clip(self, *, width: int, height: int) -> "PixelBox":
-        """Return what lies inside an image of that size; its `area` is 0 if nothing does.
+    Attributes
+    ----------
+    vertices
+        Right ascension and declination, ICRS degrees, of at least three corners; the first is not repeated.
+    """
 
-        >>> PixelBox(x_min=-3, x_max=4, y_min=0, y_max=9).clip(width=20, height=5)
-        PixelBox(x_min=0, x_max=4, y_min=0, y_max=5)
+    vertices: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Whole pixels of an array, by its own axes.
+
+    Attributes
+    ----------
+    ranges
+        Of each FITS axis, NAXIS1 first: a half-open range, counted from 0, which may reach beyond the
+        array; None for the whole axis. Axes beyond the last range are taken whole.
+    """
+
+    ranges: tuple[tuple[int, int] | None, ...]
+
+    def __str__(self) -> str:
+        """Write it as FITS sections are written: counted from 1, inclusive.
+
+        >>> str(Section(((0, 100), None, (10, 20))))
+        '[1:100,*,11:20]'
         """
-        return PixelBox(
-            min(max(self.x_min, 0), width),
-            min(max(self.x_max, 0), width),
-            min(max(self.y_min, 0), height),
-            min(max(self.y_max, 0), height),
-        )
+        return f"[{','.join('*' if part is None else f'{part[0] + 1}:{part[1]}' for part in self.ranges)}]"
 
-    def section(self) -> str:
-        """Write the box as a FITS section: ``[x1:x2,y1:y2]``, counted from 1, inclusive.
 
-        >>> PixelBox(x_min=0, x_max=100, y_min=10, y_max=20).section()
-        '[1:100,11:20]'
-        """
-        return f"[{self.x_min + 1}:{self.x_max},{self.y_min + 1}:{self.y_max}]"
+Shape = Circle | Range | Polygon
+"""A part of the sky."""
+
+Stencil = Box | Shape | Section
+"""Every kind of stencil that the engine cuts."""
+
+Interval = tuple[float, float]
+"""Lower and upper bound, both included; either may be infinite."""

@@ -60,6 +60,8 @@ _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
 
+_CUBES = ("TSC", "CSC", "QSC")
+
 _ROUND_TRIP_PIXELS = 0.1
 """How closely a pixel must lead back to the place it was computed from: wcslib inverts CSC to some 0.03 pixel."""
 
@@ -80,6 +82,10 @@ class SkyWcs:
     ----------
     axes
         The two FITS axes (counted from 0) that x and y run along.
+    pixel_size
+        The longer side of a pixel at the reference point (deg).
+    turn
+        How far away, in pixels x and y, a projection repeats itself: (0, 0) for all but the cubes.
 
     Raises
     ------
@@ -106,7 +112,8 @@ class SkyWcs:
                 frame = wcs_to_celestial_frame(wcs)
                 # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
                 wcs.wcs_pix2world([[0.0, 0.0]], 0)
-                self._pixel_size = float(max(proj_plane_pixel_scales(wcs)))  # degrees, at the reference pixel
+                self.pixel_size = float(max(proj_plane_pixel_scales(wcs)))
+                self.turn = _turn(wcs)
                 rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
         except UnsupportedFault:
             raise
@@ -135,11 +142,14 @@ class SkyWcs:
         ra, dec : ndarray, shape (n,)
             NaN where a pixel is off the sky.
         """
+        return vectors_to_degrees(self.vectors(x, y))
+
+    def vectors(self, x: Array, y: Array) -> Array:
+        """Convert pixels to ICRS unit vectors, shape (n, 3): NaN where a pixel is off the sky."""
         with np.errstate(all="ignore"):
             first, second = self._wcs.all_pix2world(x, y, 0)
         lon, lat = (second, first) if self._swapped else (first, second)
-        vectors = self._to_icrs(np.asarray(lon, dtype=float), np.asarray(lat, dtype=float))
-        return vectors_to_degrees(vectors)
+        return self._to_icrs(np.asarray(lon, dtype=float), np.asarray(lat, dtype=float))
 
     def to_pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
         """Convert a place, ICRS degrees, to pixels counted from 0.
@@ -147,24 +157,45 @@ class SkyWcs:
         Returns
         -------
         tuple of float or None
-            None if the projection does not have the place. (Far from an image
-            the iteration that inverts a distortion can settle on a pixel that
-            belongs to another place: such pixels count as none.)
+            None if the projection does not have the place, as in `to_pixels`.
         """
-        lon, lat = self._from_icrs(ra, dec)
-        world = (np.array([lat]), np.array([lon])) if self._swapped else (np.array([lon]), np.array([lat]))
+        x, y = self.to_pixels(degrees_to_vectors([ra], [dec]))
+        return (float(x[0]), float(y[0])) if math.isfinite(x[0]) else None
+
+    def to_pixels(self, vectors: Array) -> tuple[Array, Array]:
+        """Convert places, ICRS unit vectors of shape (n, 3), to pixels.
+
+        Returns
+        -------
+        x, y : ndarray, shape (n,)
+            Pixels, counted from 0; NaN where the projection does not have the
+            place. (Far from an image the iteration that inverts a distortion
+            can settle on a pixel that belongs to another place: such pixels
+            count as none.)
+        """
+        lon, lat = self._from_icrs(vectors)
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                xs, ys = self._wcs.all_world2pix(*world, 0, tolerance=1e-7, maxiter=50, quiet=True)
+                world = (lat, lon) if self._swapped else (lon, lat)
+                x, y = self._wcs.all_world2pix(*world, 0, tolerance=1e-7, maxiter=50, quiet=True)
         except Exception:  # wcslib's own errors for a place that the projection lacks
-            return None
-        x, y = float(xs[0]), float(ys[0])
-        if not (math.isfinite(x) and math.isfinite(y)):
-            return None
-        back = degrees_to_vectors(*self.to_sky(np.array([x]), np.array([y])))
-        error = math.degrees(separation(back, degrees_to_vectors([ra], [dec]))[0])  # NaN off the sky
-        return (x, y) if error <= _ROUND_TRIP_PIXELS * self._pixel_size else None
+            count = len(vectors)
+            if count < 2:
+                return np.full(count, np.nan), np.full(count, np.nan)
+            # One such place must not spoil the others.
+            first, second = self.to_pixels(vectors[: count // 2]), self.to_pixels(vectors[count // 2 :])
+            return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+        finite = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(finite, x, np.nan), np.where(finite, y, np.nan)
+        shown = self.shows(x, y, vectors)
+        return np.where(shown, x, np.nan), np.where(shown, y, np.nan)
+
+    def shows(self, x: Array, y: Array, vectors: Array) -> NDArray[np.bool_]:
+        """Tell which pixels, shape (n,), show these places, unit vectors of shape (n, 3); False off the sky."""
+        error = np.degrees(separation(self.vectors(x, y), vectors))  # NaN off the sky
+        close: NDArray[np.bool_] = error <= _ROUND_TRIP_PIXELS * self.pixel_size
+        return close
 
     def scales(self, x: float, y: float) -> tuple[float, float] | None:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
@@ -183,13 +214,23 @@ class SkyWcs:
             return vectors
         return _transform(self._frame, lon, lat, ICRS())
 
-    def _from_icrs(self, ra: float, dec: float) -> tuple[float, float]:
+    def _from_icrs(self, vectors: Array) -> tuple[Array, Array]:
         if self._rotation is not None:
-            vector = degrees_to_vectors(np.array([ra]), np.array([dec])) @ self._rotation.T
-        else:
-            vector = _transform(ICRS(), np.array([ra]), np.array([dec]), self._frame)
-        lon, lat = vectors_to_degrees(vector)
-        return float(lon[0]), float(lat[0])
+            return vectors_to_degrees(vectors @ self._rotation.T)
+        return vectors_to_degrees(_transform(ICRS(), *vectors_to_degrees(vectors), self._frame))
+
+
+def _turn(wcs: Any) -> tuple[float, float]:
+    """Return the pixels of a full turn of native longitude, for projections of which wcslib reads faces beyond it.
+
+    A quadrilateralized cube (FITS WCS paper II, section 5.6) is four faces
+    long, and the first may follow the last once more.
+    """
+    if str(wcs.wcs.ctype[0])[-3:] not in _CUBES:
+        return 0.0, 0.0
+    around = [360.0, 0.0] if wcs.wcs.lng < wcs.wcs.lat else [0.0, 360.0]
+    x, y = np.linalg.solve(wcs.pixel_scale_matrix, around)
+    return float(x), float(y)
 
 
 def _wcs(header: fits.Header) -> Any:

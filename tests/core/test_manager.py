@@ -9,6 +9,7 @@ import pytest
 
 from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import DatasetConfig, RepositoryConfig
+from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dataset import DataId, Dataset, Key
 from imageserv.core.errors import AuthorizationFault, ConfigurationFault, PluginFault, UsageFault
 from imageserv.core.fits.engine import Cutout, CutoutRequest
@@ -155,6 +156,18 @@ def test_an_argument_that_no_hook_has_is_refused(install: Install) -> None:
         (Dataset("It.", (Key("filter", str, "Colour."),), band_key="band"), "band_key 'band' is none of its keys"),
         (Dataset("It.", (Key("filter", str, "Colour."),), band_key="Filter"), "band_key 'Filter' is none of its keys"),
         (ZeroDivisionError("by zero"), "imageserv_dataset failed: ZeroDivisionError"),
+        (
+            Dataset("It.", (Key("number", int, "Which."),), parameters=(Parameter("NUMBER", int, "Another."),)),
+            "its parameter NUMBER has the name of the key number",
+        ),
+        (
+            Dataset(
+                "It.",
+                (Key("number", int, "Which."),),
+                parameters=(Parameter("bin", int, "By."), Parameter("fold", int, "By.", aliases=("BIN",))),
+            ),
+            "its parameter BIN has the name of the parameter bin",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_refused(install: Install, declaration: object, reason: str) -> None:
@@ -250,7 +263,7 @@ def test_an_extension_may_wrap_a_hook_of_every_dataset(
         @hookimpl(wrapper=True)
         def imageserv_cutout(self, image: OpenImage, request: CutoutRequest) -> Any:
             cutout: Cutout = yield
-            calls.append(f"{image.record.dataset} {cutout.delivered.area}")
+            calls.append(f"{image.record.dataset} {cutout.delivered}")
             return cutout
 
     install("accounting", Accounting, "imageserv.extension")
@@ -262,8 +275,8 @@ def test_an_extension_may_wrap_a_hook_of_every_dataset(
     repository.ingest(None, ignore)
     for name, ra in (("new", 10), ("old", 20)):
         selection = repository.select(repository.dataset(name), ByDataId({"number": 1, "filter": "r"}))
-        repository.cutout(selection, Box(ra, 2.0, 5, 4, "pixel"), "planes")
-    assert calls == ["new 20", "old 20"]
+        repository.cutout(selection, CutoutRequest(Box(ra, 2.0, 5, 4, "pixel")))
+    assert calls == ["new [18:22,14:17]", "old [18:22,14:17]"]
 
 
 def test_an_extension_may_refuse_clients(install: Install, open_repository: OpenRepository) -> None:

@@ -23,7 +23,9 @@ OpenFits = Callable[..., OpenImage]
 def open_fits(tmp_path: Path) -> OpenFits:
     """Open the images of some HDUs of a file as the planes of one image."""
 
-    def opener(path: Path, *hdus: int, limits: Limits | None = None) -> OpenImage:
+    def opener(
+        path: Path, *hdus: int, limits: Limits | None = None, observation: Observation | None = None
+    ) -> OpenImage:
         limits = limits or Limits()
         layout = read_layout(path, limits)
         if layout.packed:
@@ -39,15 +41,19 @@ def open_fits(tmp_path: Path) -> OpenFits:
             x_axis, y_axis = 0, 1
         record = ImageRecord(
             dataset="test",
+            identifier=f"test/{path.name}",
             science_id=1,
             data_id={"file": path.name},
             band=None,
             file=FileStamp(path.name, path.stat().st_size, path.stat().st_mtime_ns),
+            size=layout.size,
             planes=tuple(Plane(f"plane {hdu}", hdu) for hdu in chosen),
-            shape=(shape[x_axis], shape[y_axis]),
+            shape=(shape[x_axis], shape[y_axis]) if len(shape) > y_axis else (shape[0], 1),
             footprint=None,
             pixel_scale=None,
-            observation=Observation(),
+            channels=1,
+            pol_states=(),
+            observation=observation or Observation(),
         )
         return OpenImage(record, layout, path, limits)
 

@@ -151,8 +151,8 @@ def test_clipping_is_reported_and_the_wcs_stays_right(open_fits: OpenFits, tmp_p
     path = tmp_path / "parent.fits"
     fits.PrimaryHDU(pixels(90, 120), header()).writeto(path)
     cutout = cut(open_fits(path), CutoutRequest(at(path, 2, 88, 20, 10), "planes"))
-    assert cutout.requested.section() == "[-7:12,84:93]"
-    assert cutout.delivered.section() == "[1:12,84:90]"
+    assert str(cutout.requested) == "[-7:12,84:93]"
+    assert str(cutout.delivered) == "[1:12,84:90]"
     child = read_fits(io.BytesIO(bytes(write(cutout))))[0]
     assert child.data[0, 0] == 83 * 120
     same_sky(fits.getheader(path), child.header, 0, 83, (7, 12))

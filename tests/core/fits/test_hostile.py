@@ -127,7 +127,7 @@ def test_a_tile_that_unpacks_to_more_than_its_pixels_is_refused(
         table = fits.BinTableHDU.from_columns([column], header=hdus[1].header)
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
     with pytest.raises(FitsFault, match="more than its pixels"):
-        cut(open_fits(path), CutoutRequest(HERE, "planes"))
+        write(cut(open_fits(path), CutoutRequest(HERE, "planes")))
 
 
 @pytest.mark.parametrize("tile", [(90, 120), (7, 11), (1, 120)])
@@ -152,7 +152,7 @@ def test_tiles_scaled_by_keywords_are_refused(open_fits: OpenFits, tmp_path: Pat
     with read_fits(path, mode="update", disable_image_compression=True) as hdus:
         hdus[1].header["ZSCALE"] = 0.5
     with pytest.raises(UnsupportedFault, match="ZSCALE"):
-        cut(open_fits(path), CutoutRequest(HERE, "planes"))
+        write(cut(open_fits(path), CutoutRequest(HERE, "planes")))
 
 
 def test_what_is_copied_beside_a_cutout_is_bounded(open_fits: OpenFits, tmp_path: Path) -> None:
@@ -193,17 +193,17 @@ def test_a_cutout_of_a_cutout_reports_its_own_parent(open_fits: OpenFits, tmp_pa
     assert "CONTINUE" not in child
 
 
-def test_a_wcs_in_a_table_needs_the_table(open_fits: OpenFits, tmp_path: Path) -> None:
+@pytest.mark.parametrize("detail", ["image", "planes", "all"])
+def test_a_wcs_in_a_table_comes_with_the_table(open_fits: OpenFits, tmp_path: Path, detail: Any) -> None:
     path = tmp_path / "tab.fits"
     made = header(CTYPE3="WAVE-TAB", CRVAL3=1.0, CRPIX3=1.0, CDELT3=1.0, PS3_0="WCS-TAB", PS3_1="COORDS")
     cube = fits.PrimaryHDU(np.zeros((3, 90, 120), "f4"))
     cube.header.update(made)
     coordinates = fits.Column("COORDS", "3D", dim="(1,3)", array=np.array([[[5e-7], [6e-7], [7e-7]]]))
-    fits.HDUList([cube, fits.BinTableHDU.from_columns([coordinates], name="WCS-TAB")]).writeto(path)
-    with pytest.raises(UnsupportedFault, match="detail=all"):
-        cut(open_fits(path), CutoutRequest(HERE, "planes"))
-    hdus = read_fits(io.BytesIO(write(cut(open_fits(path), CutoutRequest(HERE, "all")))))
-    assert hdus[1].name == "WCS-TAB"
+    tables = [fits.BinTableHDU.from_columns([coordinates], name=name) for name in ("OTHER", "WCS-TAB")]
+    fits.HDUList([cube, *tables]).writeto(path)
+    hdus = read_fits(io.BytesIO(write(cut(open_fits(path), CutoutRequest(HERE, detail)))))
+    assert [hdu.name for hdu in hdus[1:]] == (["OTHER", "WCS-TAB"] if detail == "all" else ["WCS-TAB"])
 
 
 def test_a_file_that_is_replaced_before_it_is_opened_is_not_cut(open_fits: OpenFits, tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""What a request wants of one image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .sky.stencil import Interval, Stencil
+
+Detail = Literal["image", "planes", "all"]
+"""The science plane alone; all planes; all planes and every other HDU."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutoutRequest:
+    """What to cut out of an image, and how much of it to give.
+
+    Attributes
+    ----------
+    stencil
+        Where; None for everywhere.
+    band
+        Vacuum wavelengths (m): cuts a spectral axis; an image without one is taken whole, or not at all. None for all.
+    time
+        MJD UTC (d): the image is taken whole, or not at all. None for all.
+    pol
+        States of polarization, in ObsCore's words: cuts a polarization axis. Empty for all.
+    parameters
+        Values of the parameters that the dataset adds (`imageserv.core.dataset.Dataset.parameters`),
+        by declared name: only those that the request gives.
+    """
+
+    stencil: Stencil | None
+    detail: Detail = "planes"
+    band: Interval | None = None
+    time: Interval | None = None
+    pol: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
