@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass, replace
 
+from astropy.io import fits
+
 from .candidate import CandidateFile
 from .config import Limits
+from .dataset import Dataset
 from .errors import FitsFault, ImageServError, UnsupportedFault
 from .fits.files import FileStore
 from .fits.layout import Hdu, Layout
 from .fits.wcscards import wcs_header
+from .identifiers import local_identifier
 from .manager import DatasetPlugin
+from .obscore import POL_STATES
 from .record import FileStamp, Found, ImageRecord, Observation, Plane
 from .sky.footprint import footprint_of
+from .sky.polarization import polarization_axis
+from .sky.spectral import spectral_axis
+from .sky.stencil import Interval
 from .sky.wcs import SkyWcs
 
 
@@ -77,8 +85,10 @@ def _record(
     warnings.extend(found.warnings)
     science = _hdu(file, found.planes[0])
     axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
+    header: fits.Header | None = None
     try:
-        wcs = SkyWcs(wcs_header(science))
+        header = wcs_header(science)
+        wcs = SkyWcs(header)
         if wcs.axes[1] >= len(science.shape):
             raise UnsupportedFault("its WCS has more axes than its pixels")
         axes = wcs.axes
@@ -96,17 +106,22 @@ def _record(
         else:
             warnings.append(f"plane {plane.name} left out: its shape is {hdu.shape}, not {science.shape}")
     band = None if declaration.band_key is None else str(data_id[declaration.band_key])
+    channels, wavelengths = _channels(header, science)
     return ImageRecord(
         dataset=plugin.name,
+        identifier=local_identifier(plugin.name, declaration, data_id),
         science_id=plugin.science_id(data_id),
         data_id=data_id,
         band=band,
         file=stamp,
+        size=file.layout.size,
         planes=tuple(planes),
         shape=(width, height),
         footprint=footprint,
         pixel_scale=scale,
-        observation=_with_wavelengths(found.observation, plugin, band),
+        channels=channels,
+        pol_states=_states(header, science),
+        observation=_completed(found.observation, plugin.declaration, band, wavelengths),
     )
 
 
@@ -120,8 +135,40 @@ def _first_axes(hdu: Hdu) -> tuple[int, int]:
     return hdu.shape[0], hdu.shape[1] if len(hdu.shape) > 1 else 1
 
 
-def _with_wavelengths(observation: Observation, plugin: DatasetPlugin, band: str | None) -> Observation:
-    declared = plugin.declaration.band(band)
-    if declared is None or observation.em_min is not None:
-        return observation
-    return replace(observation, em_min=declared.em_min, em_max=declared.em_max)
+def _length(hdu: Hdu, axis: int) -> int:
+    """Return the number of pixels along an axis, 1 along one that only the WCS has."""
+    return hdu.shape[axis] if axis < len(hdu.shape) else 1
+
+
+def _channels(header: fits.Header | None, hdu: Hdu) -> tuple[int, Interval | None]:
+    """Return the length of the spectral axis and its limits (m); 1 and None if there is none that can be used."""
+    axis = None if header is None else spectral_axis(header)
+    if axis is None:
+        return 1, None
+    length = _length(hdu, axis.axis)
+    return length, axis.limits(length)
+
+
+def _states(header: fits.Header | None, hdu: Hdu) -> tuple[str, ...]:
+    """Return the states that the polarization axis has, in ObsCore's order."""
+    axis = None if header is None else polarization_axis(header)
+    if axis is None:
+        return ()
+    states = axis.states(_length(hdu, axis.axis))
+    return tuple(state for state in POL_STATES if state in states)
+
+
+def _completed(
+    observation: Observation, declaration: Dataset, band: str | None, wavelengths: Interval | None
+) -> Observation:
+    """Add what the file does not say: wavelengths, facility and instrument."""
+    declared = declaration.band(band)
+    if wavelengths is None and declared is not None:
+        wavelengths = declared.em_min, declared.em_max
+    if wavelengths is not None and observation.em_min is None:
+        observation = replace(observation, em_min=wavelengths[0], em_max=wavelengths[1])
+    return replace(
+        observation,
+        facility=observation.facility or declaration.facility or None,
+        instrument=observation.instrument or declaration.instrument or None,
+    )

@@ -24,7 +24,7 @@ from .manager import DatasetPlugin
 from .record import FileStamp
 from .registry import FileRow, WritableRegistry
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of every recipe: a change in what ingest stores makes it read all files again."""
 
 _COMMIT_SECONDS = 1.0
@@ -229,7 +229,11 @@ def _is_below(path: str, folders: Container[str]) -> bool:
 
 
 def recipe(plugin: DatasetPlugin, options: object, limits: Limits) -> str:
-    """Return a fingerprint of how a dataset's files are read."""
+    """Return a fingerprint of how a dataset's files are read, and of what the registry has of its declaration."""
     reading = (limits.max_header_bytes, limits.max_headers_bytes, limits.max_hdus, limits.max_unpacked_bytes)
-    facts = json.dumps([_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, reading], default=str, sort_keys=True)
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    declared = plugin.declaration
+    keys = [(key.name, key.choices) for key in declared.keys]
+    bands = [(band.name, band.em_min, band.em_max) for band in declared.bands]
+    stored = (keys, declared.band_key, bands, declared.facility, declared.instrument)
+    facts = [_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, reading, stored]
+    return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()[:16]

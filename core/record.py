@@ -27,7 +27,20 @@ class Observation:
     t_exptime
         Exposure time (s).
     em_min, em_max
-        Vacuum wavelengths (m); ingest takes them from the filter when a plugin leaves them out.
+        Vacuum wavelengths (m); where a plugin leaves them out, ingest takes them from the spectral axis, else from the
+        filter.
+    facility, instrument
+        Where a plugin leaves them out, ingest takes the dataset's.
+    title
+        One line for people.
+    release
+        When the image was or will be public: a date, or date and time, as ``2015-01-01T00:00:00``, UTC.
+    s_resolution
+        Angular resolution (arcsec).
+    t_resolution
+        Temporal resolution (s).
+    em_res_power
+        Spectral resolving power.
     """
 
     t_min: float | None = None
@@ -38,6 +51,11 @@ class Observation:
     facility: str | None = None
     instrument: str | None = None
     target: str | None = None
+    title: str | None = None
+    release: str | None = None
+    s_resolution: float | None = None
+    t_resolution: float | None = None
+    em_res_power: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +113,13 @@ class ImageRecord:
 
     Attributes
     ----------
+    identifier
+        Names the image within its repository: the local part of its publisher DID
+        (`imageserv.core.identifiers`).
     band
         The value of the dataset's band key, if it has one.
+    size
+        Bytes of the file, unpacked.
     footprint
         None for an image without a usable celestial WCS: it is served by id alone.
     shape
@@ -104,15 +127,23 @@ class ImageRecord:
         the order of the file's axes); of the first two axes without a WCS.
     pixel_scale
         arcsec, None without a WCS.
+    channels
+        Length of the spectral axis, 1 if there is none.
+    pol_states
+        What the polarization axis has, in ObsCore's words and order; empty if there is none.
     """
 
     dataset: str
+    identifier: str
     science_id: int
     data_id: DataId
     band: str | None
     file: FileStamp
+    size: int
     planes: tuple[Plane, ...]
     shape: tuple[int, int]
     footprint: Footprint | None
     pixel_scale: float | None
+    channels: int
+    pol_states: tuple[str, ...]
     observation: Observation

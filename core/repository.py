@@ -1,25 +1,28 @@
 """A repository: what a ``<db id>`` names, from a question to an image."""
 
 import os
-from collections.abc import Iterator, Mapping
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping, Sequence
 
 from .answer import CutoutAnswer, Report, StoredFile
 from .config import Config, RepositoryConfig
 from .dataset import DataId
-from .errors import FitsFault, NotFoundFault, UnavailableFault, UnsupportedFault
+from .errors import FitsFault, NoOverlapFault, NotFoundFault, UnavailableFault, UnsupportedFault
 from .examine import examine, examines, stamp_of
-from .fits.engine import CutoutRequest, Detail, write
+from .fits.engine import Cutout, write, write_headers
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
+from .identifiers import publisher_did
 from .ingest import Ingest, Progress, Summary, recipe, walk
 from .manager import DatasetPlugin, Plugins
 from .record import FileStamp, ImageRecord
 from .registry import WritableRegistry
 from .registry.sqlite import open_registry
+from .request import CutoutRequest
+from .search import Search
 from .selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
-from .sky.stencil import Stencil
+from .sky.boxes import reach
+from .sky.stencil import Shape
 
 _SAMPLES = 5
 """How many files `Repository.check` looks for before it says that none can be read."""
@@ -97,9 +100,35 @@ class Repository:
         self._plugins.authorise(self.name, dataset, headers)
 
     def publisher_did(self, record: ImageRecord) -> str:
-        """Return an image's IVOA identifier (design: ``ivo://<authority>/<db id>?<dataset>/<data id values>``)."""
-        values = "/".join(quote(str(value), safe=",") for value in record.data_id.values())
-        return f"ivo://{self._authority}/{self.name}?{record.dataset}/{values}"
+        """Return an image's IVOA identifier."""
+        return publisher_did(self._authority, self.name, record.identifier)
+
+    def by_did(self, local: str) -> ImageRecord | None:
+        """Return the image of the local part of an IVOA identifier, compared without case; None if there is none."""
+        dataset = local.partition("/")[0].lower()
+        names = (name for name in self.datasets if name.lower() == dataset)
+        return next((self.registry.by_identifier(name, local) for name in names), None)
+
+    def search(self, search: Search, datasets: Sequence[str]) -> Iterator[ImageRecord]:
+        """Yield the images of some datasets, by their configured names, that satisfy a search.
+
+        In the registry's order, some at a time. Where a footprint is only a
+        cover, the image itself says whether a shape has a pixel of it; that of
+        a file which cannot be read now counts as if it had, since what is
+        known of it is still true.
+        """
+        for record in self.registry.search(datasets, search):
+            exact = record.footprint is None or record.footprint.exact
+            if exact or not search.shapes or self._meets(record, search.shapes):
+                yield record
+
+    def _meets(self, record: ImageRecord, shapes: Sequence[Shape]) -> bool:
+        """Tell by the WCS whether a shape has a pixel of an image."""
+        try:
+            image = self.open(record)
+            return any(_has_pixel(shape, image) for shape in shapes)
+        except (UnavailableFault, UnsupportedFault):
+            return True
 
     def decode(self, plugin: DatasetPlugin, science_id: int) -> DataId:
         """Return the data id of a science id: by the plugin's arithmetic, else as the registry knows it.
@@ -222,25 +251,34 @@ class Repository:
         except (OSError, FitsFault) as error:
             raise _unreadable(path, error) from error
 
-    def cutout(self, selection: Selection, stencil: Stencil, detail: Detail) -> CutoutAnswer:
+    def cutout(self, selection: Selection, request: CutoutRequest) -> CutoutAnswer:
         """Cut an image and write the answer.
 
         Raises
         ------
         NoOverlapFault
-            Raised if the stencil has no pixel of the image.
+            Raised if the image has no pixel that was asked for.
         LimitFault
             Raised if there are too many.
+        UsageFault
+            Raised if the request does not fit this image: a section of more axes than it has.
         UnsupportedFault
             Raised if this image cannot be cut.
         UnavailableFault
             Raised if its file cannot be read.
         """
-        record = selection.record
-        image = self.open(record)
-        cutout = self.datasets[record.dataset].cutout(image, CutoutRequest(stencil, detail))
-        report = Report(selection.publisher_did, cutout.requested, cutout.delivered, selection.candidates)
+        cutout, report = self._cut(selection, request)
         return CutoutAnswer(write(cutout, report.cards()), report)
+
+    def cutout_headers(self, selection: Selection, request: CutoutRequest) -> str:
+        """Return the headers that a cutout would have, as text, a card a line; raises what `cutout` does."""
+        cutout, report = self._cut(selection, request)
+        return write_headers(cutout, report.cards())
+
+    def _cut(self, selection: Selection, request: CutoutRequest) -> tuple[Cutout, Report]:
+        record = selection.record
+        cutout = self.datasets[record.dataset].cutout(self.open(record), request)
+        return cutout, Report(selection.publisher_did, cutout.requested, cutout.delivered, selection.candidates)
 
     def whole(self, selection: Selection) -> StoredFile:
         """Return the stored file of an image, unpacked.
@@ -317,6 +355,14 @@ class Repository:
         }
         lock = self._config.registry.with_suffix(".lock")
         return Ingest(self._files, self.registry, recipes, self._limits, lock).run(plugins, progress)
+
+
+def _has_pixel(shape: Shape, image: OpenImage) -> bool:
+    try:
+        reach(shape, image.wcs, *image.record.shape)
+    except NoOverlapFault:
+        return False
+    return True
 
 
 def _unreadable(path: str, error: OSError | FitsFault) -> UnavailableFault:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from .config import Config
 from .errors import NotFoundFault
 from .fits.opened import OpenImages
+from .identifiers import split_did
+from .record import ImageRecord
 from .repository import Repository
 
 
@@ -38,6 +40,25 @@ class Service:
             raise NotFoundFault(
                 f"no repository {name!r}; there are {', '.join(self.repositories)}", parameter="db"
             ) from None
+
+    def find(self, publisher_did: str) -> tuple[Repository, ImageRecord]:
+        """Return the image of an IVOA identifier, compared without case.
+
+        Raises
+        ------
+        NotFoundFault
+            Raised if it names no image here.
+        UnavailableFault
+            Raised if its repository's registry cannot be read.
+        """
+        parts = split_did(publisher_did)
+        if parts is not None and parts[0].lower() == self.config.authority.lower():
+            for repository in self.repositories.values():
+                if repository.name.lower() == parts[1].lower():
+                    record = repository.by_did(parts[2])
+                    if record is not None:
+                        return repository, record
+        raise NotFoundFault(f"there is no image {publisher_did[:300]!r} here", parameter="ID")
 
     @property
     def default(self) -> Repository:

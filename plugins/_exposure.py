@@ -76,6 +76,7 @@ def _observation(facts: Facts) -> Observation:
         t_min=None if middle is None else middle - half,
         t_max=None if middle is None else middle + half,
         t_exptime=seconds,
+        t_resolution=seconds,
         facility=facts.text("TELESCOP"),
         instrument=facts.text("INSTRUME"),
         target=facts.text("OBJECT"),

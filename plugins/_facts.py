@@ -65,6 +65,27 @@ class Facts:
             return None
         return seconds or None
 
+    def beam(self) -> float | None:
+        """Return the angular resolution (arcsec) of a radio image: from BMAJ and BMIN (deg).
+
+        Of an interferometer's beam ObsCore wants a typical value (ObsCore 1.1 section 4.13): this is the geometric
+        mean. 0 is what programs write who do not know it.
+        """
+        major, minor = self.number("BMAJ"), self.number("BMIN")
+        if not major or not minor:
+            return None
+        if not (0 < major < 180 and 0 < minor < 180):
+            self.warnings.append(f"BMAJ = {major:g} and BMIN = {minor:g} are no axes of a beam (deg)")
+            return None
+        return 3600 * math.sqrt(major * minor)
+
+    def release(self) -> str | None:
+        """Return when the image becomes public: RELEASE, which the Gemini Observatory writes as ``yyyy-mm-dd``."""
+        text = self.text("RELEASE")
+        if text is None or not re.fullmatch(r"\d{4}-\d\d-\d\d", text):  # other programs write versions here
+            return None
+        return None if self.date(text, "utc", "RELEASE") is None else text
+
     def mjd(self, days: float, scale: str, origin: str) -> float | None:
         """Convert an MJD of another time scale, found at the keyword `origin`, to MJD UTC (d)."""
         if not _EARLIEST <= days <= _LATEST:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from imageserv.core.candidate import CandidateFile
@@ -41,6 +41,8 @@ class FileNamePlugin(ABC):
     ----------
     dataset
         What the dataset is.
+    title
+        What one of its images is called: the first words of their titles.
     files
         Templates of the files' paths, which mention every key of the dataset.
     science_ids
@@ -50,6 +52,7 @@ class FileNamePlugin(ABC):
     """
 
     dataset: ClassVar[Dataset]
+    title: ClassVar[str]
     files: ClassVar[Sequence[str]]
     science_ids: ClassVar[ScienceIds]
     drop: ClassVar[frozenset[str]] = frozenset()
@@ -87,7 +90,11 @@ class FileNamePlugin(ABC):
     def imageserv_recognise(self, file: CandidateFile) -> Sequence[Found] | None:
         """Take the image of a file that is named as the templates say."""
         data_id = match_any(self._files, file.path)
-        return None if data_id is None else [self.read(file, data_id)]
+        if data_id is None:
+            return None
+        found = self.read(file, data_id)
+        words = ", ".join(f"{key.name} {data_id[key.name]}" for key in self.dataset.keys)
+        return [replace(found, observation=replace(found.observation, title=f"{self.title}: {words}"))]
 
     @hookimpl
     def imageserv_cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:

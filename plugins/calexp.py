@@ -27,6 +27,7 @@ class Calexp(FileNamePlugin):
         calib_level=2,
         facility=FACILITY,
         instrument=INSTRUMENT,
+        o_ucd="phot.count",
         examples=(
             Example("I_6 Full image closest to a position", _BY_POSITION),
             Example("I_7 Full image by data id", {"run": "5646", "camcol": "4", "field": "694", "filter": "g"}),
@@ -37,6 +38,7 @@ class Calexp(FileNamePlugin):
             Example("I_12 Cutout by science id, in pixels", _BY_SCIENCE_ID | IN_PIXELS),
         ),
     )
+    title = "SDSS calibrated exposure (calexp)"
     files = templates("calexp-{run:06d}-{filter}{camcol}-{field:04d}", ".fits", ".fit")
     science_ids = FRAME_IDS
     drop = TABLE_KEYWORDS

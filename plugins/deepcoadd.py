@@ -28,6 +28,7 @@ class DeepCoadd(FileNamePlugin):
         calib_level=3,
         facility=FACILITY,
         instrument=INSTRUMENT,
+        o_ucd="phot.count",
         examples=(
             Example("I_13 Full image closest to a position", {"ra": "19.37995", "dec": "-0.3146", "filter": "r"}),
             Example("I_14 Full image by data id", _BY_DATA_ID),
@@ -42,6 +43,7 @@ class DeepCoadd(FileNamePlugin):
             ),
         ),
     )
+    title = "SDSS Stripe 82 deep coadd (deepCoadd)"
     files = templates("coadd-{filter}-{tract}-{patch}", ".fits", ".fit")
     science_ids = PATCH_IDS
     drop = TABLE_KEYWORDS

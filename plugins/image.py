@@ -107,7 +107,8 @@ def _found(file: CandidateFile, hdu: Hdu, *, alone: bool) -> Found:
 def _observation(facts: Facts) -> Observation:
     """Read the keywords that FITS 4.0 (section 4.4.2, section 9) and long custom reserve.
 
-    A date without a clock time says that the observation was some time on that day.
+    A date without a clock time says that the observation was some time on that day. An image that is not
+    sampled in time has its exposure time for its resolution in time (ObsCore 1.1 section 4.16).
     """
     seconds = facts.exposure()
     start, length = _start(facts)
@@ -117,9 +118,13 @@ def _observation(facts: Facts) -> Observation:
         t_min=start,
         t_max=None if start is None else start + length,
         t_exptime=seconds,
+        t_resolution=seconds,
         facility=facts.text("TELESCOP"),
         instrument=facts.text("INSTRUME"),
         target=facts.text("OBJECT"),
+        title=facts.text("TITLE"),
+        release=facts.release(),
+        s_resolution=facts.beam(),
     )
 
 

@@ -28,6 +28,7 @@ class Raw(FileNamePlugin):
         calib_level=1,
         facility=FACILITY,
         instrument=INSTRUMENT,
+        o_ucd="phot.count",
         examples=(
             Example("I_1 Full image closest to a position", _BY_POSITION),
             Example("I_2 Full image by data id", {"run": "5646", "camcol": "4", "field": "694", "filter": "g"}),
@@ -45,6 +46,7 @@ class Raw(FileNamePlugin):
             ),
         ),
     )
+    title = "SDSS frame (fpC)"
     files = templates("fpC-{run:06d}-{filter}{camcol}-{field:04d}", ".fit", ".fits")
     science_ids = FRAME_IDS
 
@@ -75,6 +77,7 @@ def _observation(facts: Facts, *, rows: int) -> Observation:
         t_min=None if read is None or seconds is None else read - seconds * SECOND,
         t_max=None if read is None else read + (rows - 1) * row_time * 1e-6 * SECOND,
         t_exptime=seconds,
+        t_resolution=seconds,
         target=facts.text("OBJECT"),
     )
 

@@ -1,4 +1,4 @@
-"""The registry: which images exist, by science id and by place on the sky.
+"""The registry: which images exist, by science id, by identifier, by place on the sky, and by what searches ask.
 
 One small interface, so that a registry that several machines share can take
 the place of the embedded one.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from imageserv.core.record import FileStamp, ImageRecord
+from imageserv.core.search import Search
 
 Status = Literal["taken", "skipped", "duplicate"]
 
@@ -45,6 +46,10 @@ class Registry(Protocol):
         """Return the image of a science id."""
         ...
 
+    def by_identifier(self, dataset: str, identifier: str) -> ImageRecord | None:
+        """Return the image of an identifier (`ImageRecord.identifier`), compared without case."""
+        ...
+
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
         """Return the images whose footprint contains a point (ICRS degrees); of a band, or of all for None.
 
@@ -56,6 +61,25 @@ class Registry(Protocol):
 
     def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
         """Return the image whose centre is nearest to a point, however far, and the distance in degrees."""
+        ...
+
+    def search(self, datasets: Sequence[str], search: Search) -> Iterator[ImageRecord]:
+        """Yield the images of some datasets that satisfy a search.
+
+        They come dataset by dataset as given, and in each in the order in
+        which they were ingested. A footprint that is not exact counts as
+        meeting what its cover meets. What is ingested while the images are
+        being read may be among them or not.
+
+        Raises
+        ------
+        LimitFault
+            Raised at once if the search has more values than the registry takes.
+        """
+        ...
+
+    def sample(self, dataset: str) -> ImageRecord | None:
+        """Return one image of a dataset, always the same one: of those with a footprint, else of all, the first."""
         ...
 
     def layout(self, dataset: str, stamp: FileStamp) -> bytes | None:
@@ -101,7 +125,8 @@ class WritableRegistry(Registry, Protocol):
         Returns
         -------
         list of (ImageRecord, str)
-            The images that were not taken, since another file, whose path is given, has their science id.
+            The images that were not taken, since another file, whose path is given, has their science id, or
+            (of two files whose names have one hash) their identifier.
         """
         ...
 

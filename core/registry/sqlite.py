@@ -2,31 +2,43 @@
 
 In x, y and z there is no wrap at RA 0 and no case for the poles. A query by
 position takes the boxes around a point, then tests the footprints themselves.
+
+Searches give their images a page at a time, each page by a query of its own:
+a client that reads slowly keeps nobody waiting, and no state of the registry
+alive.
 """
 
 import json
 import math
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imageserv.core.errors import ConfigurationFault, UnavailableFault
-from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.sky.footprint import bounds, contains, degrees_to_vectors, separation, vectors_to_degrees
+from imageserv.core.record import FileStamp, ImageRecord
+from imageserv.core.search import Search
+from imageserv.core.sky import regions
+from imageserv.core.sky.footprint import bounds, contains, degrees_to_vectors, separation
+from imageserv.core.sky.stencil import Shape
 
 from . import FileRow
+from .conditions import conditions, meeting
+from .rows import COLUMNS, S_FOV, SELECTED, footprints, record, records, values
 
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours
-_VERSION = 1
+_VERSION = 2
 
-_OBSERVATION = [field.name for field in fields(Observation)]
-_OBSERVATION_TYPES = {"facility": "TEXT", "instrument": "TEXT", "target": "TEXT"}
+_PAGE = 1000
+"""How many images of an answer are in memory at once."""
+
+_MOST_CANDIDATES = 200_000
+"""Of a search by position: if more boxes meet its shapes, all images are looked through instead."""
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS files (
@@ -44,30 +56,17 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS images (
     id INTEGER PRIMARY KEY,
     file INTEGER NOT NULL REFERENCES files (id),
-    dataset TEXT NOT NULL,
-    science_id INTEGER NOT NULL,
-    data_id TEXT NOT NULL,
-    band TEXT,
-    planes TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    ra REAL,
-    dec REAL,
-    pixel_scale REAL,
-    exact INTEGER,
-    vertices BLOB,
-    {", ".join(f"{name} {_OBSERVATION_TYPES.get(name, 'REAL')}" for name in _OBSERVATION)},
-    UNIQUE (dataset, science_id)
+    {", ".join(f"{name} {type}" for name, type in COLUMNS.items())},
+    UNIQUE (dataset, science_id),
+    UNIQUE (dataset, identifier)
 );
 CREATE INDEX IF NOT EXISTS images_by_file ON images (file);
+CREATE INDEX IF NOT EXISTS images_by_dataset ON images (dataset);
 CREATE VIRTUAL TABLE IF NOT EXISTS boxes USING rtree (id, x0, x1, y0, y1, z0, z1);
 """
 
-_COLUMNS = (
-    "i.science_id, i.data_id, i.band, i.planes, i.width, i.height, i.ra, i.dec, i.pixel_scale, i.exact, i.vertices,"
-    " f.path, f.size, f.mtime_ns, i.dataset, " + ", ".join(f"i.{name}" for name in _OBSERVATION)
-)
 _FROM = "FROM images i JOIN files f ON f.id = i.file"
+_IN_BOX = " AND ".join(f"b.{axis}0 <= :{axis}1 AND b.{axis}1 >= :{axis}0" for axis in "xyz")
 _IN_BAND = "i.dataset = :dataset AND (:band IS NULL OR i.band = :band)"
 
 
@@ -147,20 +146,28 @@ class SqliteRegistry:
         if not -(2**63) <= science_id < 2**63:
             return None
         rows = self._ask(
-            f"SELECT {_COLUMNS} {_FROM} WHERE i.dataset = :dataset AND i.science_id = :science_id",
+            f"SELECT {SELECTED} {_FROM} WHERE i.dataset = :dataset AND i.science_id = :science_id",
             {"dataset": dataset, "science_id": science_id},
         )
-        return _record(rows[0]) if rows else None
+        return records(rows)[0] if rows else None
+
+    def by_identifier(self, dataset: str, identifier: str) -> ImageRecord | None:
+        """Return the image of an identifier, compared without case."""
+        rows = self._ask(
+            f"SELECT {SELECTED} {_FROM} WHERE i.dataset = :dataset AND i.identifier = :identifier",
+            {"dataset": dataset, "identifier": identifier},
+        )
+        return records(rows)[0] if rows else None
 
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
         """Return the images that contain a point, the nearest centre first."""
         point = degrees_to_vectors(ra, dec)
         found: list[tuple[float, int, ImageRecord]] = []
-        for record in map(_record, self._in_box(_COLUMNS, dataset, band, point, 0.0)):
-            footprint = record.footprint
+        for image in records(self._in_box(SELECTED, dataset, band, point, 0.0)):
+            footprint = image.footprint
             if footprint is not None and bool(contains(footprint, point)):
-                found.append((float(separation(footprint.center, point)), record.science_id, record))
-        return [record for _, _, record in sorted(found, key=lambda entry: entry[:2])]
+                found.append((float(separation(footprint.center, point)), image.science_id, image))
+        return [image for _, _, image in sorted(found, key=lambda entry: entry[:2])]
 
     def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
         """Return the image with the nearest centre, and how far it is (deg)."""
@@ -176,9 +183,9 @@ class SqliteRegistry:
                 nearest = min(np.flatnonzero(distances == distances.min()), key=lambda place: science_ids[place])
                 distance = float(distances[nearest])
                 if distance <= radius:
-                    rows = self._ask(f"SELECT {_COLUMNS} {_FROM} WHERE i.id = :id", {"id": ids[nearest]})
+                    rows = self._ask(f"SELECT {SELECTED} {_FROM} WHERE i.id = :id", {"id": ids[nearest]})
                     if rows:  # else ingest has just taken it out: look again
-                        return _record(rows[0]), distance
+                        return records(rows)[0], distance
                 radius = distance * (1.0 + 1e-9)
             else:
                 radius *= 3.0
@@ -186,16 +193,94 @@ class SqliteRegistry:
 
     def _in_box(self, columns: str, dataset: str, band: str | None, point: Any, half: float) -> list[Any]:
         """Return columns of the images whose box meets the box of that half width around a point."""
-        low, high = (point - half).tolist(), (point + half).tolist()
         # CROSS JOIN: SQLite must begin with the R*Tree, though it knows of indexes on the images.
         return self._ask(
             f"SELECT {columns} FROM boxes b CROSS JOIN images i ON i.id = b.id JOIN files f ON f.id = i.file"
-            " WHERE b.x0 <= :x1 AND b.x1 >= :x0 AND b.y0 <= :y1 AND b.y1 >= :y0 AND b.z0 <= :z1 AND b.z1 >= :z0"
-            f" AND {_IN_BAND}",
-            {"dataset": dataset, "band": band}
-            | {f"{axis}0": value for axis, value in zip("xyz", low, strict=True)}
-            | {f"{axis}1": value for axis, value in zip("xyz", high, strict=True)},
+            f" WHERE {_IN_BOX} AND {_IN_BAND}",
+            {"dataset": dataset, "band": band} | _box(point - half, point + half),
         )
+
+    def search(self, datasets: Sequence[str], search: Search) -> Iterator[ImageRecord]:
+        """Yield the images that satisfy a search, a page at a time."""
+        datasets = list(dict.fromkeys(datasets))
+        condition, parameters = conditions(search)
+        candidates: NDArray[np.int64] | None = None
+        if search.identifiers:
+            candidates = self._named(datasets, search.identifiers)
+        elif search.shapes:
+            candidates = self._near([_box(*regions.bounds(shape)) for shape in search.shapes])
+        # CROSS JOIN: the page's ids are the way in, and give the order.
+        question = (
+            f"SELECT {SELECTED} FROM json_each(?) p CROSS JOIN images i ON i.id = p.value"
+            f" JOIN files f ON f.id = i.file WHERE i.dataset = ? AND {condition} ORDER BY p.key"
+        )
+        return self._found(question, parameters, datasets, candidates, search.shapes)
+
+    def _found(
+        self,
+        question: str,
+        parameters: list[float | str],
+        datasets: Sequence[str],
+        candidates: NDArray[np.int64] | None,
+        shapes: Sequence[Shape],
+    ) -> Iterator[ImageRecord]:
+        for dataset in datasets:
+            for page in self._pages(dataset, candidates):
+                rows = self._ask(question, [json.dumps(page), dataset, *parameters])
+                outlines = footprints(rows)
+                fields = np.array([row[S_FOV] for row in rows], dtype=float)
+                met = meeting(shapes, outlines, fields) if shapes else [True] * len(rows)
+                for row, outline, meets in zip(rows, outlines, met, strict=True):
+                    if meets:
+                        yield record(row, outline)
+
+    def _named(self, datasets: Sequence[str], identifiers: Sequence[str]) -> NDArray[np.int64]:
+        """Return the ids, in order, of the images with these identifiers."""
+        found = [
+            self._ids(
+                "SELECT id FROM images WHERE dataset = :dataset"
+                " AND identifier IN (SELECT value FROM json_each(:identifiers))",
+                {"dataset": dataset, "identifiers": json.dumps(identifiers)},
+            )
+            for dataset in datasets
+        ]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+
+    def _near(self, boxes: Sequence[dict[str, float]]) -> NDArray[np.int64] | None:
+        """Return the ids, in order, of the images whose boxes meet one of these boxes; None if there are too many."""
+        found: list[NDArray[np.int64]] = []
+        left = _MOST_CANDIDATES
+        for box in boxes:
+            found.append(self._ids(f"SELECT b.id FROM boxes b WHERE {_IN_BOX} LIMIT :most", box | {"most": left + 1}))
+            left -= found[-1].size
+            if left < 0:
+                return None
+        return np.unique(np.concatenate(found))
+
+    def _pages(self, dataset: str, candidates: NDArray[np.int64] | None) -> Iterator[list[int]]:
+        """Yield the ids to look at, in order: those of the candidates, or for None all of a dataset."""
+        if candidates is not None:
+            for start in range(0, candidates.size, _PAGE):
+                yield candidates[start : start + _PAGE].tolist()
+            return
+        last = -1
+        while page := self._ids(
+            "SELECT id FROM images WHERE dataset = :dataset AND id > :last ORDER BY id LIMIT :most",
+            {"dataset": dataset, "last": last, "most": _PAGE},
+        ).tolist():
+            yield page
+            last = page[-1]
+
+    def sample(self, dataset: str) -> ImageRecord | None:
+        """Return one image, one with a footprint if there is any."""
+        for condition in ("i.ra IS NOT NULL", "1"):
+            rows = self._ask(
+                f"SELECT {SELECTED} {_FROM} WHERE i.dataset = :dataset AND {condition} ORDER BY i.science_id LIMIT 1",
+                {"dataset": dataset},
+            )
+            if rows:
+                return records(rows)[0]
+        return None
 
     def layout(self, dataset: str, stamp: FileStamp) -> bytes | None:
         """Return the stored layout of a file, if it is in the state of the stamp."""
@@ -223,12 +308,13 @@ class SqliteRegistry:
         """Yield all images of a dataset, by science id; a thousand at a time are in memory."""
         last = -1
         while rows := self._ask(
-            f"SELECT {_COLUMNS} {_FROM} WHERE i.dataset = :dataset AND i.science_id > :last"
+            f"SELECT {SELECTED} {_FROM} WHERE i.dataset = :dataset AND i.science_id > :last"
             " ORDER BY i.science_id LIMIT 1000",
             {"dataset": dataset, "last": last},
         ):
-            yield from map(_record, rows)
-            last = rows[-1][0]
+            page = records(rows)
+            yield from page
+            last = page[-1].science_id
 
     def some_files(self, most: int) -> list[FileStamp]:
         """Return a few files that were taken, from here and there."""
@@ -249,10 +335,20 @@ class SqliteRegistry:
             raise UnavailableFault(f"the registry {self._path} is another one now: start the service again")
         self._ask("SELECT 1 FROM files LIMIT 1", {})
 
-    def _ask(self, question: str, parameters: dict[str, Any]) -> list[Any]:
+    def _ask(self, question: str, parameters: dict[str, Any] | list[Any]) -> list[Any]:
+        with self._reading() as execute:
+            return execute(question, parameters).fetchall()
+
+    def _ids(self, question: str, parameters: dict[str, Any]) -> NDArray[np.int64]:
+        """Return the first column of an answer, which may be long, as an array."""
+        with self._reading() as execute:
+            return np.fromiter((row[0] for row in execute(question, parameters)), np.int64)
+
+    @contextmanager
+    def _reading(self) -> Generator[Callable[..., sqlite3.Cursor], None, None]:
         try:
             with self._lock:
-                return self._connection.execute(question, parameters).fetchall()
+                yield self._connection.execute
         except sqlite3.Error as error:
             raise UnavailableFault(f"the registry cannot be read: {error}") from error
 
@@ -266,14 +362,13 @@ class SqliteRegistry:
             self._remove(dataset, stamp.path)
             rejected: list[tuple[ImageRecord, str]] = []
             taken: list[ImageRecord] = []
-            numbers: set[int] = set()
+            names: set[int | str] = set()
             for image in images:
-                holder = self._holder(dataset, image.science_id)
-                if image.science_id in numbers:
-                    holder = stamp.path
+                own: set[int | str] = {image.science_id, image.identifier.lower()}
+                holder = self._holder(dataset, image) if names.isdisjoint(own) else stamp.path
                 if holder is None:
                     taken.append(image)
-                    numbers.add(image.science_id)
+                    names |= own
                 else:
                     rejected.append((image, holder))
             status = "duplicate" if rejected else "taken"
@@ -316,9 +411,11 @@ class SqliteRegistry:
             finally:
                 execute("RELEASE change")
 
-    def _holder(self, dataset: str, science_id: int) -> str | None:
+    def _holder(self, dataset: str, image: ImageRecord) -> str | None:
+        """Return the path of the file that has an image of this science id, or of this identifier."""
         row = self._connection.execute(
-            f"SELECT f.path {_FROM} WHERE i.dataset = ? AND i.science_id = ?", (dataset, science_id)
+            f"SELECT f.path {_FROM} WHERE i.dataset = ? AND (i.science_id = ? OR i.identifier = ?)",
+            (dataset, image.science_id, image.identifier),
         ).fetchone()
         return None if row is None else row[0]
 
@@ -341,34 +438,15 @@ class SqliteRegistry:
         return int(cursor.lastrowid or 0)
 
     def _insert_image(self, file: int, image: ImageRecord) -> None:
-        footprint = image.footprint
-        ra = dec = None
-        if footprint is not None:
-            ra, dec = (float(value) for value in vectors_to_degrees(footprint.center))
-        values: list[Any] = [
-            file,
-            image.dataset,
-            image.science_id,
-            json.dumps(dict(image.data_id)),
-            image.band,
-            json.dumps([[plane.name, plane.hdu] for plane in image.planes]),
-            *image.shape,
-            ra,
-            dec,
-            image.pixel_scale,
-            None if footprint is None else int(footprint.exact),
-            None if footprint is None else np.ascontiguousarray(footprint.vertices, dtype="<f8").tobytes(),
-            *(getattr(image.observation, name) for name in _OBSERVATION),
-        ]
+        row = {"file": file} | values(image)
         cursor = self._connection.execute(
-            "INSERT INTO images (file, dataset, science_id, data_id, band, planes, width, height, ra, dec, pixel_scale,"
-            f" exact, vertices, {', '.join(_OBSERVATION)}) VALUES ({', '.join('?' * len(values))})",
-            values,
+            f"INSERT INTO images ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})", row
         )
-        if footprint is not None:
-            low, high = bounds(footprint)
-            box = [value for pair in zip(low.tolist(), high.tolist(), strict=True) for value in pair]
-            self._connection.execute("INSERT INTO boxes VALUES (?, ?, ?, ?, ?, ?, ?)", [cursor.lastrowid, *box])
+        if image.footprint is not None:
+            self._connection.execute(
+                "INSERT INTO boxes VALUES (:id, :x0, :x1, :y0, :y1, :z0, :z1)",
+                {"id": cursor.lastrowid} | _box(*bounds(image.footprint)),
+            )
 
 
 @contextmanager
@@ -379,23 +457,7 @@ def _writing() -> Generator[None, None, None]:
         raise UnavailableFault(f"the registry cannot be written: {error}") from error
 
 
-def _record(row: Sequence[Any]) -> ImageRecord:
-    science_id, data_id, band, planes, width, height, ra, dec, scale, exact, vertices, path, size, mtime_ns, dataset = (
-        row[:15]
-    )
-    footprint = None
-    if vertices is not None:
-        corners = np.frombuffer(vertices, dtype="<f8").reshape(-1, 3)
-        footprint = Footprint(corners, degrees_to_vectors(ra, dec), bool(exact))
-    return ImageRecord(
-        dataset=dataset,
-        science_id=science_id,
-        data_id=json.loads(data_id),
-        band=band,
-        file=FileStamp(path, size, mtime_ns),
-        planes=tuple(Plane(name, hdu) for name, hdu in json.loads(planes)),
-        shape=(width, height),
-        footprint=footprint,
-        pixel_scale=scale,
-        observation=Observation(*row[15:]),
-    )
+def _box(low: NDArray[np.float64], high: NDArray[np.float64]) -> dict[str, float]:
+    """Return the parameters x0, x1, y0 ... of a box."""
+    lower = {f"{axis}0": value for axis, value in zip("xyz", low.tolist(), strict=True)}
+    return lower | {f"{axis}1": value for axis, value in zip("xyz", high.tolist(), strict=True)}

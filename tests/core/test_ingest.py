@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from astropy.io import fits
 
 from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import Limits
+from imageserv.core.dataset import Band
 from imageserv.core.errors import ConfigurationFault, NotFoundFault, UnavailableFault, UnsupportedFault
 from imageserv.core.ingest import Summary, walk
 from imageserv.core.record import Found, ImageRecord, Observation, Plane
 from imageserv.core.repository import Repository
+from imageserv.core.search import Search
 
 OpenRepository = Callable[..., Repository]
 WriteImage = Callable[..., Path]
@@ -64,6 +67,8 @@ def test_images_are_described_as_their_headers_say(
     assert record.file.mtime_ns == path.stat().st_mtime_ns
     assert record.shape == (40, 30)
     assert record.pixel_scale == pytest.approx(1.0, rel=1e-6)
+    assert (record.identifier, record.size) == ("sketch/7/r", path.stat().st_size)
+    assert (record.channels, record.pol_states) == (1, ())
     assert record.observation == Observation(em_min=5.5e-7, em_max=7e-7)
     found = repository.registry.containing("sketch", "r", 0.0, -30.0)  # across RA 0, 3.1 pixels from the middle
     assert [record.science_id for record in found] == [15]
@@ -99,6 +104,108 @@ def test_an_image_without_a_wcs_is_taken_with_a_warning(
     assert path == "sketch-1-r.fits" and "no celestial WCS" in warning
     record = images(repository)[3]
     assert (record.footprint, record.pixel_scale, record.shape) == (None, None, (40, 30))
+
+
+def write_cube(root: Path, **cards: object) -> None:
+    """Write 4 x 3 pixels, 2 states of polarization, 5 channels of 1 MHz around 1400 MHz."""
+    hdu = fits.PrimaryHDU(np.zeros((5, 2, 3, 4), np.int16))
+    hdu.header.update(
+        CTYPE1="RA---SIN", CRVAL1=10.0, CRPIX1=2.0, CDELT1=-0.01, CTYPE2="DEC--SIN", CRVAL2=20.0, CRPIX2=2.0,
+        CDELT2=0.01, CTYPE3="STOKES", CRVAL3=4.0, CRPIX3=1.0, CDELT3=-1.0, CTYPE4="FREQ", CUNIT4="MHz",
+        CRVAL4=1400.0, CRPIX4=3.0, CDELT4=1.0,
+    )  # fmt: skip
+    hdu.header.update(cards)
+    hdu.writeto(root / "sketch-1-r.fits")
+
+
+LIGHT = 299_792_458.0  # m/s
+
+
+def test_channels_and_states_of_polarization_are_read(open_repository: OpenRepository, root: Path) -> None:
+    write_cube(root)
+    repository = open_repository()
+    run(repository)
+    record = images(repository)[3]
+    assert (record.shape, record.channels, record.pol_states) == ((4, 3), 5, ("U", "V"))
+    # Five channels are 5 MHz wide from edge to edge: what the file says, not what the filter r would.
+    assert record.observation.em_min == pytest.approx(LIGHT / 1402.5e6, rel=1e-12)
+    assert record.observation.em_max == pytest.approx(LIGHT / 1397.5e6, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cards", "channels", "states", "em_min"),
+    [
+        ({"CTYPE1": "", "CTYPE2": ""}, 5, ("U", "V"), LIGHT / 1402.5e6),
+        ({"CTYPE4": "VRAD", "CUNIT4": "m/s"}, 1, ("U", "V"), 5.5e-7),  # no rest frequency
+        ({"CTYPE3": "", "CTYPE4": ""}, 1, (), 5.5e-7),
+        ({"CRVAL3": 30.0}, 5, (), LIGHT / 1402.5e6),
+        ({"CRVAL3": -1.0}, 5, ("RR", "LL"), LIGHT / 1402.5e6),
+        ({"WCSAXES": 5, "CTYPE4": "", "CTYPE5": "WAVE", "CRVAL5": 0.21, "CDELT5": 0.01}, 1, ("U", "V"), 0.215),
+        ({"CRPIX4": "near"}, 1, (), 5.5e-7),  # a WCS that nothing is taken from
+    ],
+)
+def test_what_an_axis_says_counts_whatever_the_others_say(
+    cards: Mapping[str, object],
+    channels: int,
+    states: Sequence[str],
+    em_min: float,
+    open_repository: OpenRepository,
+    root: Path,
+) -> None:
+    write_cube(root, **cards)
+    repository = open_repository()
+    run(repository)
+    record = images(repository)[3]
+    assert (record.channels, record.pol_states) == (channels, states)
+    assert record.observation.em_min == pytest.approx(em_min, rel=1e-9)
+
+
+def test_wavelengths_that_the_plugin_gives_count_most(open_repository: OpenRepository, root: Path) -> None:
+    def recognise(file: CandidateFile) -> Sequence[Found]:
+        seen = Observation(em_min=0.1, em_max=0.3, instrument="Pen")
+        return [Found({"number": 1, "filter": "r"}, (Plane("image", 0),), seen)]
+
+    write_cube(root)
+    repository = open_repository({"sketch": ("sketch", {"recognise": recognise})})
+    run(repository)
+    observation = images(repository)[3].observation
+    assert (observation.em_min, observation.em_max, observation.instrument) == (0.1, 0.3, "Pen")
+
+
+def test_the_size_is_that_of_the_unpacked_file(
+    open_repository: OpenRepository, write_image: WriteImage, root: Path
+) -> None:
+    path = write_image("sketch-1-r.fits.gz")
+    repository = open_repository()
+    run(repository)
+    record = images(repository)[3]
+    assert record.size == len(gzip.decompress(path.read_bytes())) == 2880 * 3 != record.file.size
+
+
+def test_what_the_dataset_declares_is_stored_and_read_again_when_it_changes(
+    open_repository: OpenRepository, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image("sketch-1-r.fits")
+    repository = open_repository()
+    run(repository)
+    plugin = repository.dataset("sketch")
+
+    def declare(**changes: Any) -> Summary:
+        monkeypatch.setattr(plugin, "declaration", dataclasses.replace(plugin.declaration, **changes))
+        return run(repository)
+
+    assert counts(declare(description="Other words.", examples=())) == (0, 1, 0, 0, 1)
+    assert images(repository)[3].observation.facility is None
+    assert counts(declare(facility="Pencil")) == (1, 0, 0, 0, 1)
+    assert [image.science_id for image in repository.search(Search(facilities=("Pencil",)), ["sketch"])] == [3]
+    assert counts(declare(instrument="HB")) == (1, 0, 0, 0, 1)
+    assert images(repository)[3].observation.instrument == "HB"
+    assert counts(declare(bands=(Band("r", 1e-7, 2e-7),))) == (1, 0, 0, 0, 1)
+    assert images(repository)[3].observation.em_max == 2e-7
+    number, band = plugin.declaration.keys
+    assert counts(declare(keys=(band, number))) == (1, 0, 0, 0, 1)
+    assert images(repository)[3].identifier == "sketch/r/1"
+    assert counts(run(repository)) == (0, 1, 0, 0, 1)
 
 
 def test_progress_counts_to_the_end(open_repository: OpenRepository, write_image: WriteImage) -> None:

@@ -21,12 +21,16 @@ from imageserv.core.answer import CutoutAnswer
 from imageserv.core.config import Config, DatasetConfig, RepositoryConfig
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ConfigurationFault, NoOverlapFault, NotFoundFault, UnavailableFault, UsageFault
+from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
+from imageserv.core.identifiers import split_did
 from imageserv.core.record import Found, Plane
 from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
+from imageserv.core.search import Search
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
 from imageserv.core.service import open_service
-from imageserv.core.sky.stencil import Box, PixelBox
+from imageserv.core.sky.stencil import Box, Circle, Section, Shape
 
 OpenRepository = Callable[..., Repository]
 WriteImage = Callable[..., Path]
@@ -58,7 +62,7 @@ def number(repository: Repository, number: int, band: str = "r") -> Selection:
 def cut(
     repository: Repository, selection: Selection, ra: float = 150, dec: float = 2.0, size: float = 5
 ) -> CutoutAnswer:
-    return repository.cutout(selection, Box(ra, dec, size, size, "pixel"), "planes")
+    return repository.cutout(selection, CutoutRequest(Box(ra, dec, size, size, "pixel")))
 
 
 def pixels(answer: CutoutAnswer) -> list[list[int]]:
@@ -227,7 +231,35 @@ def test_publisher_dids_are_identifiers(open_repository: OpenRepository, write_i
     repository = open_repository({"image": ("image", {})})
     repository.ingest(None, ignore)
     selection = select(repository, ByPosition(150.0, 2.0, None), "image")
-    assert selection.publisher_did == "ivo://example.org/SKY?image/night%201%2Fa%23b%3F.fits"
+    assert selection.publisher_did == "ivo://example.org/SKY?image/night_1/a_b_.fits~pz65r7ae"
+
+
+def test_an_image_is_found_by_its_publisher_did(open_repository: OpenRepository, write_image: WriteImage) -> None:
+    for name in ("sketch-7-r.fits", "Night 1/a.fits", "night 1/a.fits", "Night_1/a.fits"):
+        write_image(name)
+    repository = open_repository({"sketch": ("sketch", {}), "Image": ("image", {})})
+    repository.ingest(None, ignore)
+    records = [record for name in repository.datasets for record in repository.registry.images(name)]
+    assert len({repository.publisher_did(record).lower() for record in records}) == len(records) == 5
+    for record in records:
+        did = repository.publisher_did(record)
+        for text in (did, did.lower(), did.upper()):
+            parts = split_did(text)
+            assert parts is not None and (parts[0], parts[1].upper()) == ("example.org", "SKY")
+            found = repository.by_did(parts[2])
+            assert found is not None and (found.dataset, found.file) == (record.dataset, record.file)
+    for local in ("sketch/8/r", "sketch", "other/7/r", "", "sketch/7/r/", "Image/a.fits"):
+        assert repository.by_did(local) is None
+
+
+def test_a_dataset_that_is_no_longer_configured_is_not_found(
+    open_repository: OpenRepository, write_image: WriteImage
+) -> None:
+    write_image("sketch-7-r.fits")
+    repository = open_repository({"drawing": ("sketch", {})})
+    repository.ingest(None, ignore)
+    assert repository.by_did("drawing/7/r") is not None
+    assert open_repository({"sketch": ("sketch", {})}).by_did("drawing/7/r") is None
 
 
 def test_a_dataset_is_known_in_any_case(open_repository: OpenRepository) -> None:
@@ -263,6 +295,30 @@ def test_where_a_footprint_is_only_a_cover_the_wcs_decides(
         select(repository, ByPosition(8.0, 10.0, "g"))
 
 
+def test_a_search_meets_the_pixels_of_a_map_not_its_cover(
+    open_repository: OpenRepository, write_image: WriteImage
+) -> None:
+    write_image("sketch-1-r.fits", shape=(92, 46), **all_sky())
+    write_image("sketch-2-r.fits", ra=200.0, dec=50.0)
+    path = write_image("sketch-3-g.fits", shape=(46, 46), **{**all_sky(), "CRPIX1": 0.5})  # its western half alone
+    write_image("sketch-4-r.fits", CTYPE1="", CTYPE2="")
+    repository = open_repository()
+    repository.ingest(None, ignore)
+
+    def found(*shapes: Shape, **more: Any) -> list[int]:
+        records = repository.search(Search(shapes=shapes, **more), ["sketch"])
+        return [int(record.data_id["number"]) for record in records]
+
+    assert found() == [1, 2, 3, 4]
+    assert found(Circle(200.0, 50.0, 0.1)) == [1, 2, 3]
+    assert found(Circle(20.0, 10.0, 1.0)) == [1]
+    assert found(Circle(20.0, 10.0, 1.0), Circle(300.0, 10.0, 1.0)) == [1, 3]
+    assert found(Circle(20.0, 10.0, 1.0), bands=((4e-7, 4.5e-7),)) == []
+    path.unlink()  # what is known of it is still true, so it may be found
+    assert found(Circle(20.0, 10.0, 1.0)) == [1, 3]
+    assert found(Circle(200.0, 50.0, 0.1), identifiers=("SKETCH/2/R",)) == [2]
+
+
 def test_a_map_whose_file_is_gone_does_not_hide_other_images(
     open_repository: OpenRepository, write_image: WriteImage
 ) -> None:
@@ -283,11 +339,11 @@ def test_a_cutout_and_its_report(open_repository: OpenRepository, write_image: W
     repository = open_repository()
     repository.ingest(None, ignore)
     selection = select(repository, ByPosition(150.0, 2.0, "r"))
-    answer = repository.cutout(selection, Box(150.0, 2.0, 60, 4, "pixel"), "planes")
+    answer = repository.cutout(selection, CutoutRequest(Box(150.0, 2.0, 60, 4, "pixel")))
     report = answer.report
     # The middle of 40 x 30 pixels is at (19.5, 14.5).
-    assert report.requested == PixelBox(-10, 50, 13, 17)
-    assert report.delivered == PixelBox(0, 40, 13, 17)
+    assert report.requested == Section(((-10, 50), (13, 17)))
+    assert report.delivered == Section(((0, 40), (13, 17)))
     assert report.clipped and report.coverage == pytest.approx(160 / 240)
     with read_fits(io.BytesIO(answer.content)) as hdus:
         header = hdus[0].header
@@ -300,8 +356,44 @@ def test_a_cutout_and_its_report(open_repository: OpenRepository, write_image: W
         "CUTCOVER": 0.666667,
         "CUTCAND": 2,
     }
-    whole = repository.cutout(selection, Box(150.0, 2.0, 6, 4, "pixel"), "planes").report
+    whole = repository.cutout(selection, CutoutRequest(Box(150.0, 2.0, 6, 4, "pixel"))).report
     assert not whole.clipped and whole.coverage == 1
+
+
+def test_headers_of_a_cutout_are_those_that_it_has(open_repository: OpenRepository, write_image: WriteImage) -> None:
+    write_image("sketch-1-r.fits", OBJECT="it")
+    repository = open_repository()
+    repository.ingest(None, ignore)
+    selection = select(repository, ByPosition(150.0, 2.0, "r"))
+    request = CutoutRequest(Section(((5, 60), None)))
+    text = repository.cutout_headers(selection, request)
+    with read_fits(io.BytesIO(repository.cutout(selection, request).content)) as hdus:
+        cards = [str(card).rstrip() for card in hdus[0].header.cards]
+    assert text.splitlines() == [*cards, "END"]
+    assert "CUTREQ  = '[6:60,*]'" in text and "CUTBOX  = '[6:40,*]'" in text
+    with pytest.raises(NoOverlapFault):
+        repository.cutout_headers(selection, CutoutRequest(Section(((40, 60),))))
+
+
+def test_a_datasets_own_parameters_reach_its_plugin(
+    open_repository: OpenRepository, write_image: WriteImage, install: Callable[..., None]
+) -> None:
+    seen: list[object] = []
+
+    class Accounting:
+        @hookimpl(wrapper=True)
+        def imageserv_cutout(self, image: OpenImage, request: CutoutRequest) -> Any:
+            seen.append(dict(request.parameters))
+            return (yield)
+
+    install("accounting", Accounting, "imageserv.extension")
+    write_image("sketch-1-r.fits")
+    repository = open_repository(extensions=("accounting",))
+    repository.ingest(None, ignore)
+    selection = select(repository, ByPosition(150.0, 2.0, "r"))
+    repository.cutout(selection, CutoutRequest(None, parameters={"bin": 2}))
+    repository.cutout(selection, CutoutRequest(None))
+    assert seen == [{"bin": 2}, {}]
 
 
 def test_a_stencil_elsewhere_does_not_overlap(open_repository: OpenRepository, write_image: WriteImage) -> None:
@@ -497,6 +589,7 @@ import hashlib, sys
 from pathlib import Path
 from imageserv.core.config import Config, DatasetConfig, RepositoryConfig
 from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByDataId
 from imageserv.core.sky.stencil import Box
 
@@ -509,7 +602,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for path in sys.argv[2:]:
     selection = repository.select(repository.dataset("image"), ByDataId({"file": path}))
-    content = repository.cutout(selection, Box(150.0, 2.0, 100, 100, "pixel"), "planes").content
+    content = repository.cutout(selection, CutoutRequest(Box(150.0, 2.0, 100, 100, "pixel"))).content
     whole = repository.whole(selection).path.read_bytes()
     print(hashlib.sha256(content).hexdigest(), hashlib.sha256(whole).hexdigest())
 """
@@ -640,8 +733,8 @@ def _compare(repository: Repository, science_id: int, dataset: str, parent: Any)
     first = selection.record.planes[0].hdu
     wcs = wcs_of(parent[first].header)
     place = wcs.pixel_to_world(150, 100).icrs
-    answer = repository.cutout(selection, Box(place.ra.deg, place.dec.deg, 21, 12, "pixel"), "planes")
-    assert answer.report.delivered == PixelBox(140, 161, 94, 106)
+    answer = repository.cutout(selection, CutoutRequest(Box(place.ra.deg, place.dec.deg, 21, 12, "pixel")))
+    assert answer.report.delivered == Section(((140, 161), (94, 106)))
     with read_fits(io.BytesIO(answer.content), do_not_scale_image_data=True) as child:
         for plane in selection.record.planes:
             np.testing.assert_array_equal(child[plane.hdu].data, parent[plane.hdu].data[94:106, 140:161])

@@ -34,6 +34,41 @@ def test_what_is_no_number_is_none_and_a_warning(value: object) -> None:
     assert "EXPTIME" in warning
 
 
+@pytest.mark.parametrize(
+    ("cards", "beam", "warnings"),
+    [
+        ({"BMAJ": 0.24, "BMIN": 0.24}, 864.0, 0),
+        ({"BMAJ": 0.02, "BMIN": 0.005}, 36.0, 0),
+        ({"BMAJ": 0.02}, None, 0),
+        ({"BMAJ": 0.0, "BMIN": 0.0}, None, 0),
+        ({"BMAJ": -1.0, "BMIN": -1.0}, None, 1),
+        ({"BMAJ": 0.02, "BMIN": 400.0}, None, 1),
+        ({"BMAJ": "wide", "BMIN": 0.1}, None, 1),
+        ({}, None, 0),
+    ],
+)
+def test_beams(cards: dict[str, object], beam: float | None, warnings: int) -> None:
+    found = facts(*cards.items())
+    assert found.beam() == (None if beam is None else pytest.approx(beam))
+    assert len(found.warnings) == warnings
+
+
+@pytest.mark.parametrize(
+    ("value", "release"),
+    [("2015-02-28", "2015-02-28"), (" 2015-02-28 ", "2015-02-28"), ("DR7", None), ("20150228", None), (7, None)],
+)
+def test_releases_are_dates_or_something_else(value: object, release: str | None) -> None:
+    found = facts(("RELEASE", value))
+    assert found.release() == release
+    assert found.warnings == []
+
+
+def test_a_release_on_a_day_that_never_was_is_a_warning() -> None:
+    found = facts(("RELEASE", "2015-02-30"))
+    assert found.release() is None
+    assert len(found.warnings) == 1
+
+
 @pytest.mark.parametrize("card", ["EXPTIME =", "EXPTIME = ''"])
 def test_a_keyword_without_a_value_is_none_without_a_warning(card: str) -> None:
     found = facts(raw=card)

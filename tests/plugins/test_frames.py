@@ -115,6 +115,19 @@ def test_raw_times_are_of_a_drift_scan_in_utc(recognise: Callable[..., Found]) -
         assert observation.target == "82 S"
 
 
+@pytest.mark.parametrize(
+    ("plugin", "name", "title"),
+    [
+        (RAW, RAW_NAME, "SDSS frame (fpC): run 5646, camcol 4, field 694, filter r"),
+        (CALEXP, CALEXP_NAME, "SDSS calibrated exposure (calexp): run 5646, camcol 4, field 694, filter r"),
+        (DEEPCOADD, COADD_NAME, "SDSS Stripe 82 deep coadd (deepCoadd): tract 0, patch 366,0, filter u"),
+    ],
+)
+def test_titles_name_the_image(plugin: Plugin, name: str, title: str, recognise: Callable[..., Found]) -> None:
+    observation = recognise(plugin, name, primary(SKY, EXPTIME=53.9)).observation
+    assert (observation.title, observation.t_resolution) == (title, 53.9)
+
+
 def test_raw_survives_broken_values(recognise: Callable[..., Found]) -> None:
     found = recognise(RAW, RAW_NAME, primary(SKY, TAI="soon", EXPTIME="long", DATE_OBS="2003-10-19"))
     assert (found.observation.t_min, found.observation.t_max, found.observation.t_exptime) == (None, None, None)

@@ -132,6 +132,23 @@ def test_the_primary_header_tells_what_the_image_does_not(recognise: Recognise) 
     assert (observation.facility, observation.instrument, observation.target) == ("HST", "WFPC2", "47 Tuc")
 
 
+def test_what_headers_say_of_a_radio_image(recognise: Recognise) -> None:
+    cards = {"BMAJ": 0.02, "BMIN": 0.005, "TITLE": "A deep field", "RELEASE": "2015-02-28", "EXPTIME": 600.0}
+    (found,) = recognise(fits.PrimaryHDU(SKY, fits.Header(cards)))
+    observation = found.observation
+    assert observation.s_resolution == pytest.approx(36.0)  # 72 and 18 arcsec
+    assert (observation.title, observation.release) == ("A deep field", "2015-02-28")
+    assert observation.t_resolution == 600.0
+    assert found.warnings == ()
+
+
+def test_what_headers_do_not_say_is_not_known(recognise: Recognise) -> None:
+    (found,) = recognise(fits.PrimaryHDU(SKY))
+    observation = found.observation
+    assert (observation.title, observation.release, observation.s_resolution) == (None, None, None)
+    assert (observation.t_resolution, observation.em_res_power) == (None, None)
+
+
 def test_the_calibration_level_is_an_option() -> None:
     assert IMAGE.imageserv_dataset().calib_level == 2
     assert Image("image", {"calib_level": 0}).imageserv_dataset().calib_level == 0

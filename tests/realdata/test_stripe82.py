@@ -15,6 +15,7 @@ from imageserv.core.answer import CutoutAnswer
 from imageserv.core.config import load
 from imageserv.core.errors import NoOverlapFault, UnsupportedFault
 from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByPosition, ByScienceId
 from imageserv.core.sky.stencil import Box
 from imageserv.vo.v1.query import ImageQuestion, read_question
@@ -61,9 +62,9 @@ def stripe82(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def ask(repository: Repository, query: str) -> CutoutAnswer:
     pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&"))]
     question = read_question(repository, pairs)
-    assert isinstance(question, ImageQuestion) and question.stencil is not None
+    assert isinstance(question, ImageQuestion) and question.request is not None
     selection = repository.select(question.dataset, question.selector)
-    return repository.cutout(selection, question.stencil, question.detail)
+    return repository.cutout(selection, question.request)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_cutouts_of_the_trimmed_images(
 ) -> None:
     answer = ask(stripe82, query)
     assert answer.report.clipped is clipped
-    box = answer.report.delivered
+    (x_min, x_max), (y_min, y_max) = (span for span in answer.report.delivered.ranges if span is not None)
     record = next(
         image
         for dataset in stripe82.datasets
@@ -96,14 +97,14 @@ def test_cutouts_of_the_trimmed_images(
         child.verify("exception")
         assert len(child) == 4
         for index in (1, 2, 3):
-            expected = parent[index].data[box.y_min : box.y_max, box.x_min : box.x_max]
+            expected = parent[index].data[y_min:y_max, x_min:x_max]
             np.testing.assert_array_equal(child[index].data, expected)
             assert child[index].data.dtype == parent[index].data.dtype
             assert shape is None or child[index].data.shape == shape
             for key in (" ", "A"):
                 old, new = wcs_of(parent[index].header, key=key), wcs_of(child[index].header, key=key)
-                corners = np.array([[0.0, 0.0], [box.width - 1.0, 0.0], [3.3, box.height - 1.0]])
-                offset = (box.x_min, box.y_min)
+                corners = np.array([[0.0, 0.0], [x_max - x_min - 1.0, 0.0], [3.3, y_max - y_min - 1.0]])
+                offset = (x_min, y_min)
                 there = old.all_world2pix(new.all_pix2world(corners, 0), 0)
                 np.testing.assert_allclose(there, corners + offset, rtol=0, atol=1e-6)
         assert not {"AR_HDU", "PSF_ID", "WCS_ID", "COADD_INPUTS_ID"} & set(child[0].header)
@@ -128,7 +129,7 @@ def test_a_raw_without_wcs_is_served_by_id_alone(stripe82: Repository) -> None:
     assert selection.record.footprint is None
     assert stripe82.whole(selection).size == 300 * 300 * 2 + 2880 + (-300 * 300 * 2) % 2880
     with pytest.raises(UnsupportedFault, match="WCS"):
-        stripe82.cutout(selection, Box(9.4, -1.2, 5, 5, "pixel"), "planes")
+        stripe82.cutout(selection, CutoutRequest(Box(9.4, -1.2, 5, 5, "pixel")))
 
 
 def test_integers_of_the_raws_stay_as_stored(stripe82: Repository, real_data: Path) -> None:
@@ -137,7 +138,7 @@ def test_integers_of_the_raws_stay_as_stored(stripe82: Repository, real_data: Pa
     selection = stripe82.select(raw, ByScienceId(5646240694))
     with read_fits(real_data / "stripe82" / selection.record.file.path, do_not_scale_image_data=True) as parent:
         ra, dec = wcs_of(parent[0].header).all_pix2world(150.0, 160.0, 0)
-        answer = stripe82.cutout(selection, Box(float(ra), float(dec), 21, 11, "pixel"), "planes")
+        answer = stripe82.cutout(selection, CutoutRequest(Box(float(ra), float(dec), 21, 11, "pixel")))
         with read_fits(io.BytesIO(answer.content), do_not_scale_image_data=True) as child:
             np.testing.assert_array_equal(child[0].data, parent[0].data[155:166, 140:161])
             assert (child[0].header["BZERO"], child[0].header["BLANK"]) == (32767, 32767)
@@ -158,7 +159,7 @@ def test_bright_stars_of_a_full_frame_stand_in_the_middle_of_their_cutouts(
             place: Any = sky.icrs
             selection = stripe82.select(raw, ByPosition(float(place.ra.deg), float(place.dec.deg), band))
             answer = stripe82.cutout(
-                selection, Box(float(place.ra.deg), float(place.dec.deg), 15, 15, "pixel"), "image"
+                selection, CutoutRequest(Box(float(place.ra.deg), float(place.dec.deg), 15, 15, "pixel"), "image")
             )
             with read_fits(io.BytesIO(answer.content)) as child:
                 found = centroid(child[0].data.astype(float))

@@ -67,14 +67,18 @@ def angle(first: Array, second: Array) -> float:
 def image(science_id: int, footprint: Footprint | None, path: str = "a.fits", band: str | None = "r") -> ImageRecord:
     return ImageRecord(
         dataset="toy",
+        identifier=f"toy/{science_id}",
         science_id=science_id,
         data_id={"number": science_id},
         band=band,
         file=FileStamp(path, 10, 20),
+        size=5760,
         planes=(Plane("image", 0),),
         shape=(30, 20),
         footprint=footprint,
         pixel_scale=None if footprint is None else 0.4,
+        channels=1,
+        pol_states=(),
         observation=Observation(),
     )
 
@@ -217,8 +221,15 @@ def test_a_record_comes_out_as_it_went_in(registry: SqliteRegistry) -> None:
         data_id={"run": 5646, "patch": "225,1"},
         planes=(Plane("image", 1), Plane("mask", 2)),
         file=FileStamp("deep/höher.fits", 2**40, 1_700_000_000_123_456_789),
-        observation=Observation(51075.1, 51075.2, 53.9, 5.5e-7, 7e-7, "Apache Point", "SDSS", "it's \N{STAR OF DAVID}"),
-    )
+        identifier="Deep/~5646/225,1",
+        size=2**41,
+        channels=64,
+        pol_states=("I", "V"),
+        observation=Observation(
+            51075.1, 51075.2, 53.9, 5.5e-7, 7e-7, "Apache Point", "SDSS", "it's \N{STAR OF DAVID}",
+            title="One, two", release="2015-01-01", s_resolution=1.25, t_resolution=53.9, em_res_power=4.5,
+        ),
+    )  # fmt: skip
     put(registry, record)
     stored = registry.by_science_id("toy", 2**63 - 1)
     assert stored is not None and stored.footprint is not None
@@ -397,7 +408,7 @@ def other_database(path: Path) -> None:
     [
         (other_file, ConfigurationFault, "is no registry"),
         (other_database, ConfigurationFault, "no registry of ImageServ"),
-        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 1"),
+        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 2"),
         (Path.mkdir, UnavailableFault, "cannot be opened"),
     ],
 )
