@@ -49,6 +49,10 @@ class Limits:
         Of one tile of a tile-compressed image.
     max_copied_bytes
         Of the HDUs that are not cut, in a cutout that has them.
+    default_records, max_records
+        Rows of an answer to a search that does not say how many, and of any.
+    max_ids
+        Identifiers in one request for links.
     max_waiting
         Requests that wait for a thread.
     threads
@@ -64,6 +68,9 @@ class Limits:
     max_unpacked_bytes: int = 2_147_483_648
     max_tile_pixels: int = 67_108_864
     max_copied_bytes: int = 268_435_456
+    default_records: int = 10_000
+    max_records: int = 1_000_000
+    max_ids: int = 20_000
     max_waiting: int = 256
     threads: int = 4
 
@@ -128,6 +135,8 @@ class Config:
         Folder for unpacked files, and how many bytes it may hold.
     limits
         What the service refuses to do.
+    maintenance
+        File that announces a time at which the service does not answer.
     extensions
         Entry points of the group ``imageserv.extension``.
     repositories
@@ -140,6 +149,7 @@ class Config:
     cache: Path
     cache_bytes: int = 4_294_967_296
     limits: Limits = Limits()
+    maintenance: Path | None = None
     extensions: tuple[str, ...] = ()
     repositories: Mapping[str, RepositoryConfig]
 
@@ -332,6 +342,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     return Config(
         **scalars,
         cache=_path(folder, document.get("cache", "cache")),
+        maintenance=_path(folder, document.get("maintenance", "maintenance.toml")),
         # JSON Schema's integers include 1e6, which TOML reads as a float.
         limits=Limits(**{key: int(value) for key, value in document.get("limits", {}).items()}),
         extensions=tuple(document.get("extensions", ())),

@@ -2,7 +2,7 @@
 
 Each raises ValueError with what would be right; `parameters` adds the name
 of the parameter. They are stricter than Python's own: no underscores, no
-digits outside ASCII, nothing that is not finite.
+digits outside ASCII, nothing that is not finite but where a bound may be.
 """
 
 import math
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 _REAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INFINITY = re.compile(r"([+-]?)inf(?:inity)?", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _LONGEST = 64  # characters: a double needs 24, and no client's text shall cost time
 
@@ -32,6 +33,57 @@ def real(text: str) -> float:
         if math.isfinite(value):
             return value + 0.0
     raise ValueError("must be a finite decimal number, such as 12.5 or 1e-3")
+
+
+def bound(text: str) -> float:
+    """Read a number that may be infinite (DALI 1.1 section 3.3.1; pyvo writes ``inf``, others ``+Inf``: any case).
+
+    Raises
+    ------
+    ValueError
+        Raised if the text is neither.
+    """
+    if match := _INFINITY.fullmatch(text):
+        return -math.inf if match[1] == "-" else math.inf
+    try:
+        return real(text)
+    except ValueError:
+        raise ValueError("must be a decimal number, or -Inf or +Inf") from None
+
+
+def interval(text: str) -> tuple[float, float]:
+    """Read an interval: lower and upper bound, both included (DALI 1.1 section 3.3.3).
+
+    Raises
+    ------
+    ValueError
+        Raised if the text is not two numbers in order.
+    """
+    right = "must be two numbers in order, joined by a blank, such as 4e-7 7e-7 or -Inf 5e-7"
+    parts = text.split()
+    if len(parts) != 2:
+        raise ValueError(right)
+    try:
+        low, high = map(bound, parts)
+    except ValueError:
+        raise ValueError(right) from None
+    if low > high or low == math.inf or high == -math.inf:
+        raise ValueError(right)
+    return low, high
+
+
+def interval_or_number(text: str) -> tuple[float, float]:
+    """Read an interval, or one number for that value alone (SIA 2.0 section 2.1).
+
+    Raises
+    ------
+    ValueError
+        Raised if the text is neither.
+    """
+    try:
+        return (real(text), real(text)) if len(text.split()) == 1 else interval(text)
+    except ValueError:
+        raise ValueError("must be one number, or two in order, joined by a blank, such as 0.5 or 0.5 +Inf") from None
 
 
 def integer(text: str) -> int:

@@ -41,6 +41,8 @@ class Parameter:
         Whether it may be repeated; its value is then a list.
     flag
         Whether its bare presence, without a value, means True.
+    verbatim
+        Whether its values are read as sent, with the blanks and quotes around them.
     unit, ucd, datatype, arraysize, xtype
         As in a VOTable's PARAM (VOTable 1.4 section 4.1).
     options
@@ -57,6 +59,7 @@ class Parameter:
     _: KW_ONLY
     multiple: bool = False
     flag: bool = False
+    verbatim: bool = False
     unit: str = ""
     ucd: str = ""
     datatype: str = "char"
@@ -110,7 +113,7 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
         Raised if a value cannot be read; the message names the parameter and says what would be right.
     """
     declared = tuple(declared)
-    names = {alias.lower(): parameter.name for parameter in declared for alias in (parameter.name, *parameter.aliases)}
+    names = {alias.lower(): parameter for parameter in declared for alias in (parameter.name, *parameter.aliases)}
     sent: defaultdict[str, list[str]] = defaultdict(list)
     unknown: dict[str, None] = {}
     for name, text in pairs:
@@ -118,7 +121,7 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
         if known is None:
             unknown[name] = None
         else:
-            sent[known].append(_unquote(text))
+            sent[known.name].append(text if known.verbatim and text.strip() else _unquote(text))
     values: dict[str, Any] = {}
     for parameter in declared:
         given = [text for text in sent[parameter.name] if text or parameter.flag]

@@ -7,7 +7,7 @@ warns its users of a second ``queryType`` and of any ``param``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from lxml import etree
 
@@ -37,11 +37,15 @@ class Availability:
         Sentences for people.
     up_since
         When it started to, with its time zone.
+    down_at, back_at
+        When it will stop to, and when it will start again, with their time zones.
     """
 
     available: bool
     notes: tuple[str, ...] = ()
     up_since: datetime | None = None
+    down_at: datetime | None = None
+    back_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,25 @@ def availability_xml(availability: Availability) -> bytes:
     """Write the availability document (VOSI 1.1 section 3.2; the namespace is the schema's, the prose has another)."""
     root = etree.Element(f"{{{_AVAILABILITY}}}availability", nsmap={"vosi": _AVAILABILITY})
     _child(root, f"{{{_AVAILABILITY}}}available", str(availability.available).lower())
-    if availability.up_since is not None:
-        moment = availability.up_since.astimezone(UTC).replace(tzinfo=None)
-        _child(root, f"{{{_AVAILABILITY}}}upSince", moment.isoformat(timespec="seconds") + "Z")
+    for name, text in _moments(availability).items():
+        _child(root, f"{{{_AVAILABILITY}}}{name}", text)
     for note in availability.notes:
         _child(root, f"{{{_AVAILABILITY}}}note", note)
     return serialise(root)
+
+
+def availability_json(availability: Availability) -> dict[str, Any]:
+    """Return the same facts as JSON values, by the names of the XML elements."""
+    return {"available": availability.available, **_moments(availability), "note": list(availability.notes)}
+
+
+def _moments(availability: Availability) -> dict[str, str]:
+    moments = {"upSince": availability.up_since, "downAt": availability.down_at, "backAt": availability.back_at}
+    return {
+        name: moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+        for name, moment in moments.items()
+        if moment is not None
+    }
 
 
 def capabilities_xml(capabilities: Sequence[Capability]) -> bytes:
@@ -106,6 +123,33 @@ def capabilities_xml(capabilities: Sequence[Capability]) -> bytes:
     for capability in capabilities:
         _write_capability(root, capability)
     return serialise(root)
+
+
+def capabilities_json(capabilities: Sequence[Capability]) -> dict[str, Any]:
+    """Return the same facts as JSON values, by the names of the XML elements and attributes."""
+    return {
+        "capabilities": [
+            _without_none(
+                standardID=capability.standard_id,
+                description=capability.description or None,
+                interfaces=[
+                    _without_none(
+                        type=_TYPES[interface.type],
+                        role="std" if capability.standard_id else None,
+                        version=interface.version,
+                        accessURL={"use": interface.use, "url": interface.url},
+                        resultType=interface.result_type,
+                    )
+                    for interface in capability.interfaces
+                ],
+            )
+            for capability in capabilities
+        ]
+    }
+
+
+def _without_none(**facts: object) -> dict[str, object]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _write_capability(root: Element, capability: Capability) -> None:

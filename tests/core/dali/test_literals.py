@@ -7,9 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageserv.core.dali.literals import choice, integer, latitude, longitude, positive, real
+from imageserv.core.dali.literals import (
+    bound,
+    choice,
+    integer,
+    interval,
+    interval_or_number,
+    latitude,
+    longitude,
+    positive,
+    real,
+)
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates too
+BOUNDS = st.floats(allow_nan=False)
+BLANKS = st.text(" \t\n\r", min_size=1, max_size=4)
+INFINITIES = [
+    ("inf", math.inf),
+    ("+inf", math.inf),
+    ("-inf", -math.inf),
+    ("+Inf", math.inf),  # DALI 1.1 section 3.3.1
+    ("-Inf", -math.inf),
+    ("+InF", math.inf),  # pyvo
+    ("INFINITY", math.inf),  # Java
+    ("-Infinity", -math.inf),
+]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +129,64 @@ def test_choice_is_blind_to_case_and_knows_aliases() -> None:
         unit("furlong")
 
 
-@pytest.mark.parametrize("read", [real, integer, longitude, latitude, positive, choice("a", "b")])
+@pytest.mark.parametrize(("text", "value"), INFINITIES)
+def test_a_bound_may_be_infinite_in_any_spelling(text: str, value: float) -> None:
+    assert bound(text) == value
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "+-Inf", "infinit", "in f", "∞", "", "1e999", "1 2"])
+def test_a_bound_is_a_number_or_infinite(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be a decimal number, or -Inf or \+Inf$"):
+        bound(text)
+
+
+@given(BOUNDS, BOUNDS, BLANKS, st.sampled_from([str.lower, str.upper, str.title]))
+def test_an_interval_reads_back_whatever_its_blanks_and_case(
+    one: float, other: float, blanks: str, case: Callable[[str], str]
+) -> None:
+    low, high = sorted((one, other))
+    text = case(f"{blanks}{low!r}{blanks}{high!r}{blanks}")
+    if low == math.inf or high == -math.inf:  # it holds no number
+        with pytest.raises(ValueError, match="two numbers in order"):
+            interval(text)
+    else:
+        assert interval(text) == interval_or_number(text) == (low, high)
+
+
+@given(BOUNDS, BOUNDS)
+def test_a_reversed_interval_is_refused(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    if low < high:
+        for read in (interval, interval_or_number):
+            with pytest.raises(ValueError, match=r"must be .*two.* in order"):
+                read(f"{high!r} {low!r}")
+
+
+@pytest.mark.parametrize("text", ["", "1", "1 2 3", "1,2", "nan 1", "1 NaN", "NaN NaN", "a b", "1/2", "[1 2]", "-inf"])
+def test_an_interval_is_two_numbers_and_its_error_shows_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be two numbers in order, joined by a blank, such as 4e-7 7e-7") as it:
+        interval(text)
+    assert interval("4e-7 7e-7") == (4e-7, 7e-7)
+    assert interval("-Inf 5e-7") == (-math.inf, 5e-7)
+    assert str(it.value).endswith("such as 4e-7 7e-7 or -Inf 5e-7")
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_one_number_is_an_interval_of_that_value_alone(value: float) -> None:
+    assert interval_or_number(repr(value)) == (value, value)
+
+
+@pytest.mark.parametrize("text", ["", "NaN", "inf", "1 2 3", "x", "2 1"])
+def test_neither_a_number_nor_an_interval(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be one number, or two in order, .* such as 0.5 or 0.5 \+Inf$"):
+        interval_or_number(text)
+    assert interval_or_number("0.5 +Inf") == (0.5, math.inf)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [real, integer, longitude, latitude, positive, choice("a", "b"), bound, interval, interval_or_number],
+)
 @given(text=ANY_TEXT)
 def test_any_text_is_read_or_refused(read: Callable[[str], object], text: str) -> None:
     try:
@@ -115,4 +194,4 @@ def test_any_text_is_read_or_refused(read: Callable[[str], object], text: str) -
     except ValueError as error:
         assert str(error).startswith("must be ")
     else:
-        assert isinstance(value, str) or math.isfinite(float(str(value)))
+        assert isinstance(value, str | tuple) or not math.isnan(float(str(value)))

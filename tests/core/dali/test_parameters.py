@@ -19,6 +19,7 @@ DECLARED = (
     Parameter("sid", integer, "science id", aliases=("ccdexpid",)),
     Parameter("get_dataid", choice("get"), "ask for the data id", flag=True),
     Parameter("POS", str, "places", multiple=True),
+    Parameter("ID", str, "identifiers", multiple=True, verbatim=True),
 )
 
 
@@ -79,6 +80,16 @@ def test_a_repeated_single_value_is_refused_by_name(pairs: list[tuple[str, str]]
 def test_a_parameter_that_may_be_repeated_gives_a_list_in_the_order_sent() -> None:
     assert parse(("POS", "b"), ("pos", "a"), ("Pos", "")) == {"POS": ["b", "a"]}
     assert parse(("POS", "a")) == {"POS": ["a"]}
+
+
+@pytest.mark.parametrize("text", [" ivo://a/b?c ", '"ivo://a/b"', "IVO://A/b", "\ta\n", "'", "é\x00"])
+def test_a_verbatim_value_is_read_as_sent(text: str) -> None:
+    assert parse(("id", text), ("Id", "x")) == {"ID": [text, "x"]}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_an_empty_verbatim_value_is_absent(text: str) -> None:
+    assert parse(("ID", text)) == {}
 
 
 def test_unknown_names_are_reported_as_sent_and_once() -> None:
