@@ -14,12 +14,16 @@ from starlette.routing import Route
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
 from imageserv.core.service import Service
 
-from . import pages
 from .edge import Edge
 from .faults import error_response
+from .health import Health
+from .images import Budget
+from .ivoa.routes import Ivoa
 from .metrics import Metrics
+from .pages.front import front
+from .pages.manual import manual
 from .threads import Threads
-from .v1.documents import Urls
+from .urls import Urls
 from .v1.routes import V1
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,16 +47,23 @@ def create_app(service: Service) -> Starlette:
     config = service.config
     threads = Threads(running=config.limits.threads, waiting=config.limits.max_waiting)
     metrics = Metrics()
-    v1 = V1(service, threads, Urls(config.base_url, config.path))
+    urls = Urls(config.base_url, config.path)
+    doctor = Health(service)
+    budget = Budget(config.limits.max_answer_bytes)
+    v1 = V1(service, threads, doctor, budget, urls)
+    ivoa = Ivoa(service, threads, doctor, budget, urls)
     alive = {"status": "ok", "version": version("imageserv")}
-    front = pages.front(v1.urls, service).encode()
-    manual = pages.manual(v1.urls, service).encode()
 
-    async def front_page(_request: Request) -> Response:
-        return Response(front, media_type="text/html")
+    async def front_page(request: Request) -> Response:
+        # Written anew each time: it shows an image that is there now.
+        text = await threads.run(request, lambda: front(urls, service))
+        return Response(text, media_type="text/html")
 
-    async def manual_page(_request: Request) -> Response:
-        return Response(manual, media_type="text/html")
+    def fixed(text: str) -> Endpoint:
+        async def endpoint(_request: Request) -> Response:
+            return Response(text, media_type="text/html")
+
+        return endpoint
 
     async def health(_request: Request) -> Response:
         return JSONResponse(alive)
@@ -63,23 +74,31 @@ def create_app(service: Service) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
-        v1.close()
+        doctor.close()
         threads.close()
         service.close()
 
     routes = [
         _route("/", front_page),
-        _route("/docs", manual_page),
+        *(_route(path, fixed(text)) for path, text in manual(urls, service).items()),
         _route("/healthz", health),
         _route("/metrics", counters),
     ]
-    for prefix in v1.urls.prefixes:
+    for prefix in urls.prefixes:
         routes += [
             _route(f"{prefix}/v1/availability", v1.availability),
             _route(f"{prefix}/v1/capabilities", v1.capabilities),
             _route(f"{prefix}/v1/schema", v1.schema),
             _route(f"{prefix}/v1/openapi.json", v1.openapi),
             _route(f"{prefix}/v1/{{db_id}}", v1.images, "POST"),
+            _route(f"{prefix}/vo/availability", ivoa.availability),
+            _route(f"{prefix}/vo/capabilities", ivoa.capabilities),
+            _route(f"{prefix}/vo/openapi.json", ivoa.openapi),
+            _route(f"{prefix}/vo/examples", ivoa.examples),
+            _route(f"{prefix}/vo/sia", ivoa.sia, "POST"),
+            _route(f"{prefix}/vo/links", ivoa.links, "POST"),
+            _route(f"{prefix}/vo/sync", ivoa.sync, "POST"),
+            _route(f"{prefix}/vo/files/{{db_id}}/{{identifier:path}}", ivoa.file),
         ]
     app = Starlette(
         routes=routes,

@@ -21,13 +21,15 @@ from imageserv.core.manager import installed
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service, open_service
 
+from .answers import cutout_name
 from .app import create_app
 from .images import FITS, plain_name
 from .progress import printable, shown
 from .requests import response_format
 from .server import address, listen, serve
-from .v1.answers import answer_id, cutout_name
-from .v1.documents import Urls, examples
+from .urls import Urls
+from .v1.answers import answer_id
+from .v1.documents import examples
 from .v1.query import IdQuestion, ImageQuestion, read_question
 
 _JSON = {"json": ("application/json",)}
@@ -231,7 +233,8 @@ def _check_repository(part: RepositoryConfig, config: Config) -> int:
 
 def _write_image(repository: Repository, question: ImageQuestion, output: str | None, *, force: bool) -> None:
     selection = repository.select(question.dataset, question.selector)
-    if question.stencil is None:
+    request = question.request
+    if request is None:
         stored = repository.whole(selection)
 
         def copy(file: BinaryIO) -> None:
@@ -240,11 +243,11 @@ def _write_image(repository: Repository, question: ImageQuestion, output: str | 
 
         _write(output or plain_name(stored.name), copy, force=force)
         return
-    answer = repository.cutout(selection, question.stencil, question.detail)
-    name = plain_name(cutout_name(selection, question.stencil, question.detail))
+    answer = repository.cutout(selection, request)
+    name = plain_name(cutout_name(selection, request))
     _write(output or name, lambda file: file.write(answer.content), force=force)
     report = answer.report
-    click.echo(f"{report.parent}: {report.delivered.section()} of {report.requested.section()}", err=True)
+    click.echo(f"{report.parent}: {report.delivered} of {report.requested or 'more'}", err=True)
 
 
 def _write(output: str, write: Callable[[BinaryIO], object], *, force: bool) -> None:
@@ -279,6 +282,9 @@ def _print_examples(config: Config) -> None:
         click.echo("The service")
         click.echo(f"  VO_1 Availability\n    {urls.v1('availability')}")
         click.echo(f"  VO_2 Capabilities\n    {urls.v1('capabilities')}")
+        click.echo(
+            f"  For clients of the Virtual Observatory (pyvo, TOPCAT, Aladin, ...)\n    {urls.vo('').rstrip('/')}"
+        )
         for repository in service.repositories.values():
             click.echo(f"\n{repository.name}  {urls.v1(repository.name)}")
             for ds, title, url in examples(urls, repository):

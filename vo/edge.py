@@ -32,8 +32,9 @@ _STALL = 120  # seconds in which a client takes nothing of its answer before it 
 class Edge:
     """ASGI middleware, the outermost of ours.
 
-    It puts the request's ``id`` into its state; an application may add
-    ``image``, the identifier of the image it answered with, for the log.
+    It puts the request's ``id`` into its state; an application may add, for
+    the log, ``image``, the identifier of the image it answered with, and
+    ``run_id``, the client's own name for the request.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -91,6 +92,7 @@ class Edge:
             "bytes": size,
             "ms": round(seconds * 1000, 3),
         }
-        if image := getattr(request.state, "image", None):
-            facts["image"] = image
+        for name in ("image", "run_id"):
+            if value := getattr(request.state, name, None):
+                facts[name] = value
         logs.requests.info("", extra={"facts": facts})

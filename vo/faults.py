@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from imageserv.core.dali.negotiation import negotiate
+from imageserv.core.dali.tables import FORMATS as TABLE_FORMATS
 from imageserv.core.dali.votable import error_document
 from imageserv.core.errors import (
     AuthenticationFault,
@@ -32,6 +33,10 @@ FORMATS = {
 }
 """The formats of an error document, by their short names."""
 
+Dialect = Literal["v1", "votable", "soda"]
+"""How a resource tells of errors: JSON, or a VOTable for those who ask; a VOTable, or plain text for those
+who asked for a table in another format (DALI 1.1 section 4.2); plain text with SODA's words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -45,6 +50,8 @@ class Fault:
         The value of ``exception`` in a v1 error document.
     word
         What a VOTable's message starts with (DataLink 1.1 section 3.4, SIA 2.0 section 4.2).
+    soda
+        What a message in plain text starts with (SODA 1.0 section 4.2).
     headers
         Further headers of the response.
     message
@@ -54,31 +61,47 @@ class Fault:
     status: int
     name: str
     word: str
+    soda: str
     headers: tuple[tuple[str, str], ...] = ()
     message: str | None = None
 
 
-_INTERNAL = Fault(500, "InternalFault", "FatalFault", message="the service failed; its log says why, under this id")
+_INTERNAL = Fault(
+    500, "InternalFault", "FatalFault", "Error", message="the service failed; its log says why, under this id"
+)
 
 # From the leaves to the root: the first class that an exception is an instance of answers for it.
 _TABLE: tuple[tuple[type[ImageServError], Fault], ...] = (
-    (MultiValuedParamNotSupported, Fault(400, "MultiValuedParamNotSupported", "UsageFault")),
-    (UnsupportedFault, Fault(400, "UnsupportedFault", "UsageFault")),
-    (LimitFault, Fault(413, "LimitFault", "UsageFault")),
-    (UsageFault, Fault(400, "UsageFault", "UsageFault")),
-    (NoOverlapFault, Fault(404, "NoOverlapFault", "NotFoundFault")),
-    (NotFoundFault, Fault(404, "NotFoundFault", "NotFoundFault")),
+    (
+        MultiValuedParamNotSupported,
+        Fault(400, "MultiValuedParamNotSupported", "UsageFault", "MultiValuedParamNotSupported"),
+    ),
+    (UnsupportedFault, Fault(400, "UnsupportedFault", "UsageFault", "UsageError")),
+    (LimitFault, Fault(413, "LimitFault", "UsageFault", "UsageError")),
+    (UsageFault, Fault(400, "UsageFault", "UsageFault", "UsageError")),
+    (NoOverlapFault, Fault(404, "NoOverlapFault", "NotFoundFault", "UsageError")),
+    (NotFoundFault, Fault(404, "NotFoundFault", "NotFoundFault", "UsageError")),
     # RFC 9110 section 11.6.1: a 401 names a scheme. Bearer, unlike Basic, makes no browser ask for a password.
     (
         AuthenticationFault,
-        Fault(401, "AuthenticationFault", "DefaultFault", (("WWW-Authenticate", 'Bearer realm="ImageServ"'),)),
+        Fault(
+            401,
+            "AuthenticationFault",
+            "DefaultFault",
+            "AuthenticationError",
+            (("WWW-Authenticate", 'Bearer realm="ImageServ"'),),
+        ),
     ),
-    (AuthorizationFault, Fault(403, "AuthorizationFault", "DefaultFault")),
-    (UnavailableFault, Fault(503, "UnavailableFault", "TransientFault", (("Retry-After", "5"),))),
+    (AuthorizationFault, Fault(403, "AuthorizationFault", "DefaultFault", "AuthorizationError")),
+    (UnavailableFault, Fault(503, "UnavailableFault", "TransientFault", "ServiceUnavailable", (("Retry-After", "5"),))),
     (
         FitsFault,
         Fault(
-            500, "FitsFault", "FatalFault", message="the stored file cannot be served; the log says why, under this id"
+            500,
+            "FitsFault",
+            "FatalFault",
+            "Error",
+            message="the stored file cannot be served; the log says why, under this id",
         ),
     ),
 )
@@ -100,8 +123,8 @@ def error_response(request: Request, error: Exception, *, status: int | None = N
     Parameters
     ----------
     request
-        Its state has the ``id`` and, once the parameters are read, the
-        ``responseformat``, which may ask for a VOTable as ``Accept`` may.
+        Its state has the ``id`` and, once they are known, the ``dialect`` of
+        the resource (see `Dialect`) and the ``responseformat``.
     error
         The reason.
     status
@@ -117,15 +140,31 @@ def error_response(request: Request, error: Exception, *, status: int | None = N
         document["id"] = request.state.id
     if fault.status == 500:
         log_fault(request, error)
-    headers = {"Vary": "Accept", **dict(fault.headers)}
     responseformat: str | None = getattr(request.state, "responseformat", None)
-    try:
-        name, media_type = negotiate(request.headers.get("accept"), responseformat, FORMATS)
-    except UsageFault:  # it asks for FITS, say: no format of an error document
-        name, media_type = negotiate(request.headers.get("accept"), None, FORMATS)
+    dialect: Dialect = getattr(request.state, "dialect", "v1")
+    name, media_type = _format(request.headers.get("accept"), responseformat, dialect)
+    code, headers = status or fault.status, dict(fault.headers)
+    if dialect == "v1":
+        headers["Vary"] = "Accept"
     if name == "json":
-        return JSONResponse(document, status or fault.status, headers)
-    text = f"{fault.word}: {document['message']}"
+        return JSONResponse(document, code, headers)
+    word = fault.soda if dialect == "soda" else fault.word
+    text = f"{word}: {document['message']}"
     if "id" in document:
         text = f"{text} {document['id']}"
-    return Response(error_document(text), status or fault.status, headers, media_type)
+    if name == "text":
+        return PlainTextResponse(text + "\n", code, headers)
+    return Response(error_document(text), code, headers, media_type)
+
+
+def _format(accept: str | None, responseformat: str | None, dialect: Dialect) -> tuple[str, str]:
+    """Choose the format of an error document."""
+    if dialect == "soda":
+        return "text", "text/plain"
+    try:
+        if dialect == "v1":
+            return negotiate(accept, responseformat, FORMATS)
+        name, media_type = negotiate(None, responseformat, TABLE_FORMATS)
+        return ("votable", media_type) if name == "votable" else ("text", "text/plain")
+    except UsageFault:  # it asks for FITS, say: no format of an error document
+        return negotiate(accept, None, FORMATS if dialect == "v1" else TABLE_FORMATS)

@@ -30,6 +30,19 @@ _VERSION = version("imageserv")
 _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))\s*", re.IGNORECASE)
 
 
+# What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
+_IDLE = {
+    "GET": (),
+    "HEAD": ("range", "if-range"),
+    "POST": ("range", "if-range", "if-none-match", "if-modified-since"),
+}
+
+
+def conditions(request: Request) -> Headers:
+    """Return the request's headers, without those conditions and ranges that its method does not have."""
+    return Headers({name: value for name, value in request.headers.items() if name not in _IDLE[request.method]})
+
+
 def entity_tag(*parts: object) -> str:
     """Make a strong ETag of what the answer depends on: the stored file, the parsed request, the program."""
     return f'"{hashlib.blake2b(repr((_VERSION, *parts)).encode(), digest_size=15).hexdigest()}"'

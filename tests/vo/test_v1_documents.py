@@ -15,7 +15,7 @@ from pyvo.io.vosi import parse_availability, parse_capabilities
 from imageserv.core.config import load
 from imageserv.core.errors import UnavailableFault
 from imageserv.core.service import Service, open_service
-from imageserv.vo.v1 import routes
+from imageserv.vo import health
 
 V1 = "/api/image/v1"
 BASE = "https://images.example.org/api/image/v1"
@@ -133,7 +133,7 @@ def test_availability_does_not_wait_for_ever(
 ) -> None:
     """A file system that hangs is a reason, and hinders nobody who asks for something else."""
     awake = threading.Event()
-    monkeypatch.setattr(routes, "_PATIENCE", 0.2)
+    monkeypatch.setattr(health, "_PATIENCE", 0.2)
     monkeypatch.setattr(own_service.default, "check", lambda: awake.wait(60) and None)
     client = serve(own_service).client
     document = client.get(f"{V1}/availability").json()
@@ -196,7 +196,7 @@ def test_the_front_page_links_to_requests_that_are_understood(client: httpx.Clie
 
 
 def test_the_manual_names_every_parameter(client: httpx.Client, service: Service) -> None:
-    page = Page(client.get("/docs").text)
+    page = Page(client.get("/docs/v1").text)
     assert page.loads == []
     for repository in service.repositories.values():
         for plugin in repository.datasets.values():
@@ -214,7 +214,7 @@ def test_pages_hold_no_markup_of_a_plugin(
 ) -> None:
     monkeypatch.setattr(own_service.default, "name", '<script>alert("x")</script>\x00')
     client = serve(own_service).client
-    for path in ("/", "/docs"):
+    for path in ("/", "/docs/v1"):
         text = client.get(path).text
         assert "<script" not in text
         assert "&lt;script&gt;" in text

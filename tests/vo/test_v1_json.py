@@ -72,7 +72,7 @@ def test_a_request_is_understood(
     service: Service, client: httpx.Client, document: Any, selector: Any, stencil: Box | None
 ) -> None:
     question = read_request(service.default, document)
-    assert (question.selector, question.stencil) == (selector, stencil)
+    assert (question.selector, question.request and question.request.stencil) == (selector, stencil)
     schema = client.get("/api/image/v1/schema").json()
     Draft202012Validator(schema).validate(document)
 
@@ -215,7 +215,7 @@ def test_requests_of_the_original(client: httpx.Client, service: Service, path: 
     question = read_request(service.default, document)
     Draft202012Validator(client.get("/api/image/v1/schema").json()).validate(document)
     members = set(document["api_id"])
-    assert (question.stencil is not None) == ("size.x" in members)
+    assert (question.request is not None) == ("size.x" in members)
     assert isinstance(question.selector, ByScienceId) == ("science_id" in members)
     assert isinstance(question.selector, ByDataId) == bool(members & {"run", "tract"})
 

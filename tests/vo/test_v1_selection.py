@@ -57,15 +57,18 @@ IMAGES: dict[str, tuple[Any, Box | None, str]] = {
 def test_a_question_is_understood(service: Service, query: str) -> None:
     question = ask(service, f"ds=raw&{query}")
     assert isinstance(question, ImageQuestion)
-    assert (question.selector, question.stencil, question.detail) == IMAGES[query]
+    request = question.request
+    asked = (None, "planes") if request is None else (request.stencil, request.detail)
+    assert (question.selector, *asked) == IMAGES[query]
 
 
 @pytest.mark.parametrize(("unit", "size"), [("deg", 2.5), ("arcmin", 2.5 / 60), ("arcsec", 2.5 / 3600)])
 def test_sizes_on_the_sky_are_degrees(service: Service, unit: str, size: float) -> None:
     question = ask(service, f"ds=raw&sid={SID}&ra=1&dec=2&width=2.5&height=5&unit={unit}")
-    assert isinstance(question, ImageQuestion) and question.stencil is not None
-    assert question.stencil.unit == "deg"
-    assert (question.stencil.width, question.stencil.height) == pytest.approx((size, 2 * size), rel=1e-15)
+    assert isinstance(question, ImageQuestion) and question.request is not None
+    stencil = question.request.stencil
+    assert isinstance(stencil, Box) and stencil.unit == "deg"
+    assert (stencil.width, stencil.height) == pytest.approx((size, 2 * size), rel=1e-15)
 
 
 @pytest.mark.parametrize("name", ["ds=deepcoadd", "DS=deepCoadd", "ds= DEEPCOADD "])

@@ -1,7 +1,7 @@
 """Availability and capabilities: one model each, as JSON and as VOSI's XML."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,6 +9,7 @@ from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.dataset import Dataset
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
+from imageserv.vo.urls import Urls
 
 from .nested import key_schema
 from .parameters import accepted
@@ -18,36 +19,6 @@ VERSIONS = ("v1",)
 
 FORMATS = {"json": ("application/json",), "xml": ("text/xml", "application/xml")}
 """The formats of these documents, by their short names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where things are, as clients see it.
-
-    Parameters
-    ----------
-    base
-        The configured base URL.
-    path
-        The configured path of the API.
-    """
-
-    base: str
-    path: str
-
-    def v1(self, name: str) -> str:
-        """Return the absolute URL of a document of v1, or of a repository."""
-        return f"{self.base}{self.path}/v1/{name}"
-
-    def relative(self, name: str) -> str:
-        """Return the same as capabilities have it: below the host, by the alias."""
-        return f"{self.prefixes[-1]}/v1/{name}".lstrip("/")
-
-    @property
-    def prefixes(self) -> tuple[str, ...]:
-        """The path and, last, its alias: the specification writes some rows without ``/api``."""
-        alias = self.path.removeprefix("/api")
-        return (self.path, alias) if alias != self.path and alias.startswith("/") else (self.path,)
 
 
 def availability_json(urls: Urls, faults: Mapping[str, str | None]) -> dict[str, Any]:

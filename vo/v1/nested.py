@@ -13,6 +13,7 @@ from imageserv.core.dataset import DataId, Dataset, Key
 from imageserv.core.errors import UnsupportedFault, UsageFault
 from imageserv.core.manager import DatasetPlugin
 from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
 
 from .parameters import UNIT_ALIASES, UNITS, accepted
@@ -63,7 +64,7 @@ def read_request(repository: Repository, document: Any) -> ImageQuestion:
     unit = UNIT_ALIASES.get(unit, unit)
     # Adding 0.0 makes integers real, and -0.0 equal to 0.0: equal questions shall read equal.
     stencil = box(center["x"] + 0.0, center["y"] + 0.0, size["x"] + 0.0, size["y"] + 0.0, unit)
-    return ImageQuestion(dataset, selector, stencil, cutout.get("detail", "planes"))
+    return ImageQuestion(dataset, selector, CutoutRequest(stencil, cutout.get("detail", "planes")))
 
 
 def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.faults import FORMATS as ERROR_FORMATS
 from imageserv.vo.images import FITS
+from imageserv.vo.schemas import value_schema
+from imageserv.vo.urls import Urls
 
-from .documents import FORMATS, Urls
+from .documents import FORMATS
 from .nested import key_schema, published_schema
 from .parameters import DS, SCHEMAS, declare
 
@@ -150,7 +152,8 @@ def _parameters(repository: Repository) -> list[dict[str, Any]]:
             if parameter is DS:
                 schema: dict[str, Any] = {"enum": names}
             else:
-                schema = dict(SCHEMAS[parameter.name]) if key is None else key_schema(key)
+                own = SCHEMAS.get(parameter.name, value_schema(parameter))
+                schema = dict(own) if key is None else key_schema(key)
                 schema.pop("description", None)
             variants = schemas.setdefault(parameter.name, [])
             if schema not in variants:

@@ -125,25 +125,29 @@ SCHEMAS: Final[Mapping[str, Mapping[str, object]]] = {
 
 
 def declare(dataset: Dataset) -> tuple[Parameter, ...]:
-    """Return the parameters that requests for a dataset take: v1's own and the keys of its data id.
+    """Return the parameters that requests for a dataset take: v1's own, the keys of its data id, and what it adds.
 
     Raises
     ------
     PluginFault
-        Raised if a key has the name of one of v1's own parameters.
+        Raised if a key, or an added parameter, has the name of one of v1's own.
     """
     reserved = {name.lower() for parameter in _COMMON for name in (parameter.name, *parameter.aliases)}
     for key in dataset.keys:
         if key.name.lower() in reserved:
             raise PluginFault(f"{key.name} is a parameter of v1, so it cannot be a key of a data id")
-    return (*_COMMON, *(_of_key(key) for key in dataset.keys))
+    for parameter in dataset.parameters:
+        for name in (parameter.name, *parameter.aliases):
+            if name.lower() in reserved:
+                raise PluginFault(f"{name} is a parameter of v1, so a dataset cannot add it")
+    return (*_COMMON, *(_of_key(key) for key in dataset.keys), *dataset.parameters)
 
 
 def accepted(dataset: Dataset) -> dict[str, list[list[str]]]:
     """Return the sets of parameters that requests for a dataset may have, by what they answer."""
     position = ["ra", "dec", *([dataset.band_key] if dataset.band_key else [])]
     keys = [key.name for key in dataset.keys]
-    size = ["width", "height", *OPTIONAL]
+    size = ["width", "height", *OPTIONAL, *(parameter.name for parameter in dataset.parameters)]
     centre = ["ra", "dec"]
     return {
         "image": [["ds", *position], ["ds", *keys], ["ds", "sid"]],

@@ -9,12 +9,11 @@ from imageserv.core.dataset import DataId
 from imageserv.core.errors import ImageServError, UsageFault
 from imageserv.core.manager import DatasetPlugin
 from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
-from imageserv.core.sky.stencil import Box, Stencil
+from imageserv.core.sky.stencil import Box
 
 from .parameters import DETAILS, DS, UNITS, accepted, declare
-
-Detail = Literal["image", "planes", "all"]
 
 _IN_A_DEGREE = {"arcsec": 3600, "arcmin": 60, "deg": 1}
 
@@ -27,16 +26,13 @@ class ImageQuestion:
     ----------
     selector
         Which image.
-    stencil
+    request
         What of it; None for the stored file.
-    detail
-        How much of the file a cutout has.
     """
 
     dataset: DatasetPlugin
     selector: Selector
-    stencil: Stencil | None = None
-    detail: Detail = DETAILS[0]
+    request: CutoutRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,17 @@ class _Reader:
                 " give width and height too, or leave ra and dec out",
                 "width",
             )
-        return ImageQuestion(self._dataset, selector, stencil, self._given.get("detail", DETAILS[0]))
+        own = {
+            parameter.name: self._given[parameter.name]
+            for parameter in self._dataset.declaration.parameters
+            if parameter.name in self._given
+        }
+        if stencil is None and own:
+            self._refuse(f"{next(iter(own))} is for cutouts: give width, height, ra and dec too", next(iter(own)))
+        if stencil is None:
+            return ImageQuestion(self._dataset, selector)
+        detail = self._given.get("detail", DETAILS[0])
+        return ImageQuestion(self._dataset, selector, CutoutRequest(stencil, detail, parameters=own))
 
     def _identity(self, wanted: list[str]) -> IdQuestion:
         """Read U_1 and U_2: which id belongs to an id."""
@@ -154,7 +160,7 @@ class _Reader:
         self._check_agreement(self._given.get("sid", science_id))
         return IdQuestion(self._dataset, science_id, "science id")
 
-    def _stencil(self) -> Stencil | None:
+    def _stencil(self) -> Box | None:
         if not self._has("width", "height"):
             return None
         missing = [name for name in ("width", "height", "ra", "dec") if name not in self._given]

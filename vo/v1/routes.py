@@ -1,43 +1,30 @@
 """The resources of v1, as HTTP has them."""
 
-import asyncio
-import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
-from imageserv.core.errors import ImageServError, UsageFault
+from imageserv.core.errors import UsageFault
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
-from imageserv.vo.images import FITS, Budget
+from imageserv.vo.health import Health
+from imageserv.vo.images import FITS, Budget, conditions
 from imageserv.vo.requests import Received, receive
 from imageserv.vo.threads import Threads
+from imageserv.vo.urls import Urls
 
 from . import documents
 from .answers import answer_id, answer_image
-from .documents import Urls
 from .nested import published_schema, read_request
 from .openapi import openapi
 from .parameters import RESPONSEFORMAT
 from .query import IdQuestion, Question, read_question
 
-_PATIENCE = 10.0  # seconds that availability waits for a file system
-
-_log = logging.getLogger(__name__)
-# What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
-_IDLE = {
-    "GET": (),
-    "HEAD": ("range", "if-range"),
-    "POST": ("range", "if-range", "if-none-match", "if-modified-since"),
-}
 _JSON = {"json": ("application/json",)}
 
 
@@ -50,44 +37,41 @@ class V1:
         What it serves.
     threads
         Where it may block.
+    health
+        What knows whether it can answer.
+    budget
+        What cutouts are counted against.
     urls
         What its documents say of where things are.
     """
 
-    def __init__(self, service: Service, threads: Threads, urls: Urls) -> None:
+    def __init__(self, service: Service, threads: Threads, health: Health, budget: Budget, urls: Urls) -> None:
         self._service = service
         self._threads = threads
-        self._budget = Budget(service.config.limits.max_answer_bytes)
-        self.urls = urls
-        self._started = datetime.now(UTC)
-        # A thread of its own: a file system that hangs must not look like a busy service, nor make it one.
-        self._doctor = ThreadPoolExecutor(1, thread_name_prefix="availability")
+        self._budget = budget
+        self._urls = urls
+        self._health = health
         datasets = [plugin.declaration for each in service.repositories.values() for plugin in each.datasets.values()]
         self._schema = published_schema(urls.v1("schema"), datasets)
         self._openapi = openapi(urls, service)
         self._capabilities = documents.capabilities_json(urls, service)
         self._capabilities_xml = capabilities_xml(documents.capabilities_model(urls, service))
 
-    def close(self) -> None:
-        """Let go of the thread."""
-        self._doctor.shutdown(wait=False, cancel_futures=True)
-
     async def availability(self, request: Request) -> Response:
         """VO_1: whether all repositories can be read; really looks."""
         name, media_type = await self._format(request)
-        repositories = self._service.repositories
-        faults = dict(zip(repositories, await asyncio.gather(*map(self._fault, repositories.values())), strict=True))
+        faults = await self._health.faults()
         headers = {"Vary": "Accept", "Cache-Control": "no-cache"}
         if name == "json":
-            return JSONResponse(documents.availability_json(self.urls, faults), headers=headers)
-        model = replace(documents.availability_model(self.urls, faults), up_since=self._started)
+            return JSONResponse(documents.availability_json(self._urls, faults), headers=headers)
+        model = replace(documents.availability_model(self._urls, faults), up_since=self._health.started)
         return Response(availability_xml(model), headers=headers, media_type=media_type)
 
     async def capabilities(self, request: Request) -> Response:
         """VO_2: the image repositories, and what they take."""
         name, media_type = await self._format(request)
         # VOSI 1.1 section 2.2: when the metadata last changed.
-        headers = {"Vary": "Accept", "Last-Modified": format_datetime(self._started, usegmt=True)}
+        headers = {"Vary": "Accept", "Last-Modified": format_datetime(self._health.started, usegmt=True)}
         if name == "json":
             return JSONResponse(self._capabilities, headers=headers)
         return Response(self._capabilities_xml, headers=headers, media_type=media_type)
@@ -107,7 +91,7 @@ class V1:
         question = _question(repository, received)
         wanted = _JSON if isinstance(question, IdQuestion) else FITS
         _, media_type = negotiate(request.headers.get("accept"), request.state.responseformat, wanted)
-        asked = Headers({name: value for name, value in request.headers.items() if name not in _IDLE[request.method]})
+        asked = conditions(request)
 
         def answer() -> Response:
             repository.authorise(question.dataset.name, request.headers)
@@ -124,20 +108,6 @@ class V1:
         received = await receive(request, self._service.config.limits.max_request_bytes)
         parse_parameters((RESPONSEFORMAT,), received.pairs)  # refuses two of them
         return negotiate(request.headers.get("accept"), request.state.responseformat, documents.FORMATS)
-
-    async def _fault(self, repository: Repository) -> str | None:
-        """Look whether a repository can be read, and say why not."""
-        look = asyncio.get_running_loop().run_in_executor(self._doctor, repository.check)
-        try:
-            await asyncio.wait_for(look, _PATIENCE)
-        except TimeoutError:
-            return f"{repository.name} has not answered for {_PATIENCE:g} s"
-        except ImageServError as fault:
-            return fault.message
-        except Exception:  # whatever a file system or a database comes up with: availability answers
-            _log.exception("%s cannot be checked", repository.name)
-            return f"{repository.name} cannot be read"
-        return None
 
 
 def _question(repository: Repository, received: Received) -> Question:

@@ -1,0 +1,140 @@
+"""From an image and what is wanted of it to HTTP's response: what v1 and SODA share."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, Response
+
+from imageserv.core.answer import Report
+from imageserv.core.repository import Repository
+from imageserv.core.request import CutoutRequest
+from imageserv.core.selection import Selection
+from imageserv.core.sky.stencil import Box, Circle, Polygon, Range, Section, Stencil
+
+from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_headers, names, not_modified
+from .threads import Threads
+
+
+def cutout_name(selection: Selection, request: CutoutRequest) -> str:
+    """Return the name of a cutout's file: the same for the same question, another for another."""
+    record = selection.record
+    parts = ["-".join([record.dataset, *(str(value) for value in record.data_id.values())])]
+    if request.stencil is not None:
+        parts.append(_stencil_name(request.stencil))
+    # What has no short name of its own is told apart by a digest.
+    rest = (request.band, request.time, request.pol, *sorted(request.parameters.items()))
+    if any(rest):
+        parts.append(_digest(rest))
+    if request.detail != "planes":
+        parts.append(request.detail)
+    return "_".join(parts) + ".fits"
+
+
+def _stencil_name(stencil: Stencil) -> str:
+    match stencil:
+        case Box(ra, dec, width, height, unit):
+            factor, word = (3600, "arcsec") if unit == "deg" else (1, unit)
+            return f"{ra:.8g}{dec:+.8g}_{width * factor:.8g}x{height * factor:.8g}{word}"
+        case Circle(ra, dec, radius):
+            return f"{ra:.8g}{dec:+.8g}_circle{radius * 3600:.8g}arcsec"
+        case Range(west, extent, south, north):
+            return f"{west:.8g}{south:+.8g}_range{extent:.8g}x{north - south:.8g}deg"
+        case Polygon(vertices):
+            ra, dec = vertices[0]
+            return f"{ra:.8g}{dec:+.8g}_polygon{_digest(vertices)}"
+        case Section(ranges):
+            return "pixels-" + "-".join("all" if span is None else f"{span[0] + 1}.{span[1]}" for span in ranges)
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=4).hexdigest()
+
+
+def whole_response(
+    repository: Repository, selection: Selection, asked: Headers, media_type: str, threads: Threads
+) -> Response:
+    """Answer with the stored file or a part of it, or 304. Looks at the file; it is read while it is sent.
+
+    Parameters
+    ----------
+    asked
+        The request's headers, as `imageserv.vo.images.conditions` gives them.
+    media_type
+        Of the answer.
+    threads
+        Where the file will be read.
+
+    Raises
+    ------
+    UnavailableFault
+        Raised if it cannot be read.
+    """
+    stored = repository.whole(selection)
+    width, height = stored.shape
+    pixels = Section(((0, width), (0, height)))
+    headers = image_headers(
+        _lines(Report(selection.publisher_did, pixels, pixels, selection.candidates)),
+        filename=stored.name,
+        etag=entity_tag(selection.publisher_did, stored.size, stored.mtime, media_type),
+        modified=stored.mtime,
+    )
+    if not_modified(asked, headers):
+        return Response(None, 304, headers)
+    return FileResponse(stored.path, stored.size, asked, headers, media_type, threads)
+
+
+def cutout_response(
+    repository: Repository,
+    selection: Selection,
+    request: CutoutRequest,
+    asked: Headers,
+    media_type: str,
+    budget: Budget,
+) -> Response:
+    """Answer with a cutout, or 304. Reads the file.
+
+    Parameters
+    ----------
+    asked, media_type
+        As of `whole_response`.
+    budget
+        What the cutout is counted against.
+
+    Raises
+    ------
+    ImageServError
+        Raised as `Repository.cutout` does.
+    """
+    # The record as the file is now, should it have changed since it was ingested.
+    current = replace(selection, record=repository.open(selection.record).record)
+    etag = entity_tag(current.fingerprint, selection.candidates, request, media_type)
+    modified = current.record.file.mtime_ns / 1e9
+    name = cutout_name(selection, request)
+    headers = image_headers({}, filename=name, etag=etag, modified=modified)
+    if names(asked, etag):  # only an answer ever had this tag, so there is one: no need to cut again
+        return Response(None, 304, headers)
+    answer = repository.cutout(selection, request)
+    headers = image_headers(_lines(answer.report), filename=name, etag=etag, modified=modified)
+    if not_modified(asked, headers):
+        return Response(None, 304, headers)
+    return CutoutResponse(answer.content, headers, media_type, budget)
+
+
+def header_response(repository: Repository, selection: Selection, request: CutoutRequest) -> Response:
+    """Answer with the headers that a cutout would have, as text; raises what `cutout_response` does."""
+    return PlainTextResponse(repository.cutout_headers(selection, request))
+
+
+def _lines(report: Report) -> Mapping[str, str]:
+    """Return the report, a header for each of its cards; what cannot be told has none."""
+    facts = {
+        "Parent": report.parent,
+        "Requested": report.requested,
+        "Delivered": report.delivered,
+        "Clipped": str(report.clipped).lower(),
+        "Coverage": report.coverage,
+        "Candidates": report.candidates,
+    }
+    return {name: str(value) for name, value in facts.items() if value is not None}

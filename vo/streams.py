@@ -1,0 +1,66 @@
+"""HTTP out: documents that are written while they are sent."""
+
+from collections.abc import Iterator, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from .faults import log_fault
+from .threads import Threads
+
+
+def document_response(
+    pieces: Iterator[bytes], headers: Mapping[str, str], media_type: str, threads: Threads
+) -> Response:
+    """Answer with a document: at once if it is one piece, else while it is being written.
+
+    Parameters
+    ----------
+    pieces
+        The document; the first two are made now, so that what fails at the beginning is an error of the request.
+    headers
+        Of the response.
+    media_type
+        Of the document.
+    threads
+        Where the other pieces are made.
+    """
+    first = next(pieces, b"")
+    second = next(pieces, None)
+    if second is None:
+        return Response(first, 200, headers, media_type)
+    return _Streamed([first, second], pieces, headers, media_type, threads)
+
+
+class _Streamed(Response):
+    def __init__(
+        self,
+        begun: list[bytes],
+        pieces: Iterator[bytes],
+        headers: Mapping[str, str],
+        media_type: str,
+        threads: Threads,
+    ) -> None:
+        super().__init__(None, 200, headers, media_type)
+        del self.headers["content-length"]
+        self._begun = begun
+        self._pieces = pieces
+        self._threads = threads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send piece by piece: each waits until the client has taken most of those before."""
+        request = Request(scope, receive)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if request.method != "HEAD":
+            for piece in self._begun:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                while not await request.is_disconnected():
+                    piece = await self._threads.step(lambda: next(self._pieces, b""))
+                    if not piece:
+                        break
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except Exception as error:  # the document has told of it, and come to its end
+                log_fault(request, error)
+        await send({"type": "http.response.body", "body": b""})
