@@ -19,6 +19,10 @@ FORMATS = {
 """Media types of each format, by its short name (DALI 1.1 section 3.4.3; JSON is ours)."""
 
 
+class BrokenTable(Exception):
+    """The rows of a table failed, and its document, which is at its end, says so; the cause is the failure."""
+
+
 class TableWriter(Protocol):
     """Writes a table: the head, its rows, the tail."""
 
@@ -29,7 +33,7 @@ class TableWriter(Protocol):
         ...
 
     def tail(self, status: str = "OK", message: str = "") -> bytes:
-        """Write what comes after the last row, and how the query ended."""
+        """Write what comes after the last row, and how the query ended; nothing if the format cannot tell."""
         ...
 
 
@@ -111,8 +115,13 @@ def write_table(
     Yields
     ------
     bytes
-        UTF-8. If the rows fail after the first piece, the document is brought
-        to its end with the status ERROR, and then the exception is raised.
+        UTF-8.
+
+    Raises
+    ------
+    BrokenTable
+        Raised if the rows fail after the first piece, once the document is at its end with the status ERROR. What the
+        rows raise comes out as it is before that, and in a format that cannot tell: half a table must not look whole.
     """
     parts, size, count, out = [writer.head.decode()], len(writer.head), 0, False
     try:
@@ -129,8 +138,10 @@ def write_table(
                 parts, size, out = [], 0, True
         else:
             end = writer.tail()
-    except Exception:
-        if out:
-            yield "".join(parts).encode() + writer.tail("ERROR", "FatalFault: the rest of the table cannot be read")
+    except Exception as error:
+        end = writer.tail("ERROR", "FatalFault: the rest of the table cannot be read")
+        if out and end:
+            yield "".join(parts).encode() + end
+            raise BrokenTable from error
         raise
     yield "".join(parts).encode() + end

@@ -7,13 +7,16 @@ what astronomers put into a header comes out as they wrote it.
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from typing import Self
 
 CARD = 80
 """FITS 4.0 section 3.3.1: a card has 80 characters."""
 
+BLOCK = 2880
+"""FITS 4.0 section 3.1: a header, and the data of an HDU, take whole blocks of so many bytes."""
+
+_END = b"END".ljust(CARD)
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
-_UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
+_PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
 
 
 def card_keyword(card: bytes) -> str:
@@ -94,56 +97,64 @@ class HeaderTemplate:
 
     Attributes
     ----------
-    cards
-        Without END.
+    block
+        The cards one after the other, without END.
     places
-        Where the cards of each keyword are.
+        Where the cards of each keyword are: their numbers, from 0.
     """
 
-    __slots__ = ("cards", "places")
+    __slots__ = ("block", "places")
 
     def __init__(self, header: bytes) -> None:
-        header = _UNPRINTABLE.sub(b" ", header)
-        cards: list[bytes] = []
-        for start in range(0, len(header), CARD):
-            card = header[start : start + CARD].ljust(CARD)
-            if card.startswith(b"END     ") and not card[8:].strip():
-                break
-            cards.append(card)
-        self._set(cards)
-
-    def _set(self, cards: list[bytes]) -> None:
-        self.cards = cards
+        block = header.translate(_PRINTABLE)
+        block += b" " * (-len(block) % CARD)
+        text = block.decode("ascii")
         self.places: dict[str, list[int]] = {}
-        for place, card in enumerate(cards):
-            self.places.setdefault(card_keyword(card), []).append(place)
+        for start in range(0, len(text), CARD):
+            keyword = text[start : start + 8].rstrip()
+            if keyword == "HIERARCH":
+                keyword = card_keyword(block[start : start + CARD])
+            elif keyword == "END" and not text[start + 8 : start + CARD].strip():
+                block = block[:start]
+                break
+            self.places.setdefault(keyword, []).append(start // CARD)
+        self.block = block
 
     def __contains__(self, keyword: str) -> bool:
         """Tell whether there is a card of that keyword."""
         return keyword in self.places
 
+    def card(self, place: int) -> bytes:
+        """Return the card of that number."""
+        return self.block[place * CARD : (place + 1) * CARD]
+
+    def cards(self) -> list[bytes]:
+        """Return all cards."""
+        return [self.block[start : start + CARD] for start in range(0, len(self.block), CARD)]
+
     def value(self, keyword: str) -> bool | int | float | str | None:
         """Return the value of the first card of that keyword, or None."""
         places = self.places.get(keyword)
-        return card_value(self.cards[places[0]]) if places else None
+        return card_value(self.card(places[0])) if places else None
 
-    def without(self, drop: Container[str]) -> Self:
+    def without(self, drop: Container[str]) -> "HeaderTemplate":
         """Return a template that lacks some keywords, and the CONTINUE cards that belong to them."""
+        if not any(keyword in drop for keyword in self.places):
+            return self
         kept: list[bytes] = []
         dropping = False
-        for card in self.cards:
+        for card in self.cards():
             keyword = card_keyword(card)
             dropping = (dropping and keyword == "CONTINUE") or keyword in drop
             if not dropping:
                 kept.append(card)
-        other = self.__class__.__new__(self.__class__)
-        other._set(kept)
-        return other
+        return HeaderTemplate(b"".join(kept))
 
     def write(self, changes: Mapping[int, bytes], added: Iterable[bytes] = ()) -> bytes:
-        """Return the cards, some replaced by place, others added, and END: whole blocks of 2880 bytes."""
-        cards = self.cards.copy()
+        """Return the cards, some replaced by number, others added, and END: whole blocks of 2880 bytes."""
+        header = bytearray(self.block)
         for place, card in changes.items():
-            cards[place] = card
-        header = b"".join([*cards, *added, b"END".ljust(CARD)])
-        return header + b" " * (-len(header) % 2880)
+            header[place * CARD : (place + 1) * CARD] = card
+        header += b"".join(added)
+        header += _END
+        return bytes(header.ljust(-(-len(header) // BLOCK) * BLOCK))

@@ -7,7 +7,6 @@ touches, and nothing is ever resampled.
 """
 
 import math
-import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +20,10 @@ from imageserv.core.request import CutoutRequest as CutoutRequest
 from imageserv.core.request import Detail as Detail
 from imageserv.core.sky.stencil import Section
 
-from .cards import CARD, HeaderTemplate, card_keyword, make_card
-from .headers import empty_primary
-from .layout import BLOCK, Hdu
+from .cards import BLOCK, CARD, HeaderTemplate, card_keyword, make_card
+from .layout import Hdu
 from .opened import OpenImage
 from .window import Window, window
-
-_CTYPE = re.compile(r"CTYPE(\d+)([A-Z]?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: frozenset[str] = froz
             template = HeaderTemplate(hdu.header).without({"CHECKSUM", "DATASUM"} if hdu.index == 0 else set())
             hdus.append(OutputHdu(template, {}, [], partial(image.stored, hdu)))
         elif hdu.index == 0:
-            hdus.append(OutputHdu(empty_primary(hdu, dropped), {}, [], lambda: memoryview(b"")))
+            hdus.append(OutputHdu(image.primary(hdu, dropped), {}, [], lambda: memoryview(b"")))
     return Cutout(tuple(hdus), taken.requested, taken.delivered)
 
 
@@ -147,12 +143,9 @@ def _check_copied(image: OpenImage, copied: Container[int]) -> None:
 
 def _coordinate_tables(image: OpenImage, planes: Iterable[int], drop: frozenset[str]) -> set[int]:
     """Return the tables that hold the coordinates of an axis of these planes (-TAB: FITS WCS Paper III section 6)."""
-    names: set[str] = set()
-    for index in planes:
-        header = image.header(image.layout.hdus[index], drop).template
-        for axis in filter(None, map(_CTYPE.match, header.places)):
-            if str(header.value(axis[0])).endswith("-TAB"):
-                names.add(str(header.value(f"PS{axis[1]}_0{axis[2]}")))
+    names = frozenset[str]().union(*(image.header(image.layout.hdus[index], drop).tables for index in planes))
+    if not names:
+        return set()
     return {hdu.index for hdu in image.layout.hdus if hdu.kind == "table" and hdu.name in names}
 
 

@@ -11,6 +11,7 @@ What is left out, for it would be wrong: CHECKSUM, DATASUM, DATAMIN, DATAMAX.
 
 import re
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,6 +33,22 @@ _OF_THE_ARRAY = re.compile(
     r"(NAXIS\d+|BSCALE|BZERO|BLANK|GROUPS|PCOUNT|GCOUNT|WCSAXES[A-Z]?|WCSNAME[A-Z]?|LTV\d+|LTM\d+_\d+"
     r"|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+[A-Z]?|(PC|CD|PV|PS)\d+_\d+[A-Z]?|[AB]P?_(ORDER|\d+_\d+))$"
 )
+_BEGINNINGS = frozenset({"CR", "CT", "CD", "PC", "LT", "CN"})
+"""First letters of the keywords that one of the patterns of offsets and axes matches."""
+
+_BYTES, _NO_ARRAY = make_card("BITPIX", 8), make_card("NAXIS", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A card that moves with the first pixel along an axis."""
+
+    place: int
+    keyword: str
+    axis: int
+    sign: int
+    value: bool | int | float | str | None
+    comment: str
 
 
 class PlaneHeader:
@@ -43,9 +60,18 @@ class PlaneHeader:
         The plane; of a tile-compressed one this is the header of the image inside.
     drop
         Keywords to leave out.
+
+    Attributes
+    ----------
+    template
+        The header without those keywords, and without what would be untrue after a cut.
+    dtype
+        Of the pixels, as they are stored.
+    tables : frozenset of str
+        EXTNAMEs of the tables that hold coordinates of its axes (-TAB: FITS WCS Paper III section 6).
     """
 
-    __slots__ = ("_missing", "_moves", "_sizes", "dtype", "template")
+    __slots__ = ("_missing", "_moves", "_sizes", "dtype", "tables", "template")
 
     def __init__(self, hdu: Hdu, drop: Container[str]) -> None:
         self.dtype = np.dtype(f">{'f' if hdu.bitpix < 0 else 'u' if hdu.bitpix == 8 else 'i'}{BITPIX[hdu.bitpix]}")
@@ -55,26 +81,36 @@ class PlaneHeader:
         naxis = len(hdu.shape)
         places = self.template.places
         self._sizes = [(place, axis) for axis in range(naxis) for place in places[f"NAXIS{axis + 1}"]]
-        self._moves: list[tuple[int, str, int, int]] = []  # place, keyword, axis, sign of the shift
+        self._moves: list[_Move] = []
         expected: set[tuple[str, int]] = set()
-        for keyword in places:
+        tables: set[str] = set()
+        # Most keywords have nothing to do with pixels: those that may begin alike.
+        for keyword in (keyword for keyword in places if keyword[:2] in _BEGINNINGS):
             if match := _REFERENCE_PIXEL.match(keyword):
                 self._note(keyword, int(match[1]), -1, naxis)
             elif match := _OTHER_OFFSET.match(keyword):
                 self._note(keyword, int(match[2]), -1 if match[1] == "LTV" else 1, naxis)
             elif match := _WCS_AXIS.match(keyword):
                 expected.add((f"CRPIX{match[1]}{match[2]}", int(match[1])))
-                if self.template.value(keyword) == "MULTISPE":
+                kind = str(self.template.value(keyword)) if keyword.startswith("CTYPE") else ""
+                if kind == "MULTISPE":
                     expected.add((f"LTV{match[1]}", int(match[1])))
+                elif kind.endswith("-TAB"):
+                    tables.add(str(self.template.value(f"PS{match[1]}_0{match[2]}")))
             elif match := _PHYSICAL_AXIS.match(keyword):
                 expected.add((f"LTV{match[1]}", int(match[1])))
+        self.tables = frozenset(tables)
         self._missing = sorted(
             (keyword, axis - 1) for keyword, axis in expected if keyword not in places and axis <= naxis
         )
 
     def _note(self, keyword: str, axis: int, sign: int, naxis: int) -> None:
-        if axis <= naxis:
-            self._moves.extend((place, keyword, axis - 1, sign) for place in self.template.places[keyword])
+        if axis > naxis:
+            return
+        for place in self.template.places[keyword]:
+            card = self.template.card(place)
+            comment = card[10:].partition(b"/")[2].strip().decode("ascii")
+            self._moves.append(_Move(place, keyword, axis - 1, sign, card_value(card), comment))
 
     def cut(self, ranges: Ranges) -> tuple[dict[int, bytes], list[bytes]]:
         """Return the cards of a cutout that change, by place, and those that are new.
@@ -87,14 +123,12 @@ class PlaneHeader:
         changes = {
             place: make_card(f"NAXIS{axis + 1}", ranges[axis][1] - ranges[axis][0]) for place, axis in self._sizes
         }
-        for place, keyword, axis, sign in self._moves:
-            if start := ranges[axis][0]:
-                card = self.template.cards[place]
-                value = card_value(card)
+        for move in self._moves:
+            if start := ranges[move.axis][0]:
+                value = move.value
                 if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise UnsupportedFault(f"only the whole file is served: {keyword} = {value!r} is no number")
-                comment = card[10:].partition(b"/")[2].strip().decode("ascii")
-                changes[place] = make_card(keyword, float(value + sign * start), comment)
+                    raise UnsupportedFault(f"only the whole file is served: {move.keyword} = {value!r} is no number")
+                changes[move.place] = make_card(move.keyword, float(value + move.sign * start), move.comment)
         added = [make_card(keyword, float(-ranges[axis][0])) for keyword, axis in self._missing if ranges[axis][0]]
         return changes, added
 
@@ -108,6 +142,5 @@ def empty_primary(hdu: Hdu, drop: Container[str]) -> HeaderTemplate:
         if keyword in drop or keyword in _UNTRUE_AFTER_A_CUT or (hdu.shape and _OF_THE_ARRAY.match(keyword))
     }
     template = full.without(untrue)
-    for keyword, value in (("BITPIX", 8), ("NAXIS", 0)):
-        template.cards[template.places[keyword][0]] = make_card(keyword, value)
-    return template
+    places = template.places
+    return HeaderTemplate(template.write({places["BITPIX"][0]: _BYTES, places["NAXIS"][0]: _NO_ARRAY}))

@@ -21,10 +21,7 @@ from astropy.io import fits
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
 
-from .cards import CARD, card_keyword, card_value
-
-BLOCK = 2880
-"""FITS 4.0 section 3.1: everything comes in blocks of 2880 bytes."""
+from .cards import BLOCK, CARD, card_keyword, card_value
 
 BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 """FITS 4.0 table 8: the legal values of BITPIX, with bytes per pixel."""

@@ -18,8 +18,9 @@ from imageserv.core.sky.polarization import PolarizationAxis, polarization_axis
 from imageserv.core.sky.spectral import SpectralAxis, spectral_axis
 from imageserv.core.sky.wcs import SkyWcs
 
+from .cards import HeaderTemplate
 from .files import MappedFile
-from .headers import PlaneHeader, Ranges
+from .headers import PlaneHeader, Ranges, empty_primary
 from .layout import Hdu, Layout
 from .tiles import TileReader
 from .wcscards import wcs_header
@@ -50,6 +51,7 @@ class OpenImage:
         compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes)
         self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
         self._headers: dict[tuple[int, frozenset[str]], PlaneHeader] = {}
+        self._primaries: dict[frozenset[str], HeaderTemplate] = {}
 
     @property
     def science(self) -> Hdu:
@@ -103,6 +105,13 @@ class OpenImage:
         header = self._headers.get(key)
         if header is None:
             header = self._headers[key] = PlaneHeader(hdu, drop)
+        return header
+
+    def primary(self, hdu: Hdu, drop: frozenset[str]) -> HeaderTemplate:
+        """Return the primary header for extensions alone, without the keywords in `drop`."""
+        header = self._primaries.get(drop)
+        if header is None:
+            header = self._primaries[drop] = empty_primary(hdu, drop)
         return header
 
     def pixels(self, hdu: Hdu, ranges: Ranges, dtype: np.dtype[Any]) -> NDArray[Any]:

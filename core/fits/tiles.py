@@ -36,7 +36,7 @@ def image_header(hdu: Hdu) -> bytes:
     drop = {keyword for keyword in table.places if _TABLE_KEYWORDS.match(keyword)}
     if table.value("EXTNAME") == "COMPRESSED_IMAGE":
         drop.add("EXTNAME")  # the name that writers give the table
-    cards += table.without(drop).cards
+    cards += table.without(drop).cards()
     blank = table.value("ZBLANK")
     if hdu.bitpix > 0 and isinstance(blank, int) and "BLANK" not in table:
         cards.append(make_card("BLANK", blank))

@@ -46,11 +46,11 @@ def wcs_header(hdu: Hdu) -> fits.Header:
     cards: list[bytes] = []
     for keyword, places in template.places.items():
         wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
-        sound = (place for place in reversed(places) if _kind(template.cards[place]) is wanted)
+        sound = (place for place in reversed(places) if _kind(template.card(place)) is wanted)
         place = None if wanted is None else next(sound, None)
         if place is not None:
-            cards.append(template.cards[place])
-        elif wanted is float and _LINEAR.match(keyword) and any(template.cards[at][8:10] == b"= " for at in places):
+            cards.append(template.card(place))
+        elif wanted is float and _LINEAR.match(keyword) and any(template.card(at)[8:10] == b"= " for at in places):
             # Left out, it would count as 0, and the image would be elsewhere.
             raise UnsupportedFault(f"its WCS cannot be used: {keyword} is no number")
     if len(cards) > _MOST_CARDS:

@@ -65,7 +65,7 @@ WRONG_CIRCLES = ["", "1 2", "1 2 3 4", "1 91 3", "1 -90.001 3", "1 2 -0.1", "1 2
 def test_a_wrong_circle_is_refused_with_a_right_one(text: str) -> None:
     for read, sent in ((circle, text), (shape, f"CIRCLE {text}")):
         with pytest.raises(ValueError, match=r"^must be .*radius.*such as 12\.5 -3 0\.1;.*0 to 180.*-90 to 90"):
-            read(text)
+            read(sent)
     assert circle("12.5 -3 0.1") == Circle(12.5, -3.0, 0.1)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from imageserv.core.dali.tables import DelimitedWriter, JsonWriter, TableWriter, write_table
+from imageserv.core.dali.tables import BrokenTable, DelimitedWriter, JsonWriter, TableWriter, write_table
 from imageserv.core.dali.votable import Field, TableDocument, Value, cell_text
 
 FIELDS = (Field("name"), Field("count", "long", ""), Field("size", "double", ""), Field('odd, "name"\t'))
@@ -113,9 +113,10 @@ def test_a_fault_before_the_first_piece_is_the_requests(name: str) -> None:
 @pytest.mark.parametrize("name", ["votable", "json"])
 def test_a_later_fault_ends_the_document_with_an_error_and_is_raised(name: str) -> None:
     pieces: list[bytes] = []
-    with pytest.raises(RuntimeError, match="the disk is gone"):
+    with pytest.raises(BrokenTable) as caught:
         for piece in write_table(WRITERS[name](), failing(5), 10, piece=200):
             pieces.append(piece)
+    assert str(caught.value.__cause__) == "the disk is gone"
     text = b"".join(pieces)
     assert len(pieces) > 1
     assert b"the disk" not in text  # whose business is it?
@@ -129,6 +130,12 @@ def test_a_later_fault_ends_the_document_with_an_error_and_is_raised(name: str) 
         infos = [(info.get("name"), info.get("value")) for info in root.iter("{*}INFO")]
         assert infos == [("QUERY_STATUS", "OK"), ("QUERY_STATUS", "ERROR")]
         assert root.findall(".//{*}INFO")[1].text == "FatalFault: the rest of the table cannot be read"
+
+
+@pytest.mark.parametrize("name", ["csv", "tsv"])
+def test_a_format_that_cannot_tell_of_it_breaks_off(name: str) -> None:
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        list(write_table(WRITERS[name](), failing(5), 10, piece=20))
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
