@@ -217,10 +217,14 @@ class Repository:
         UnavailableFault
             Raised if the file is gone, or no longer holds this image.
         """
-        stamp = self._stamp(record.file.path)
-        return self._open.get(
-            (self.name, record.dataset, record.science_id, stamp), lambda: self._opened(record, stamp)
-        )
+        path = record.file.path
+        try:
+            state = self._files.state(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        # A link may lead elsewhere, a file may be another by now: then it is looked at anew.
+        key = (self.name, record.dataset, record.science_id)
+        return self._open.get(key, (path, state), lambda: self._opened(record, self._stamp(path)))
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
         blob = self.registry.layout(record.dataset, record.file) if stamp == record.file else None

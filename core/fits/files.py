@@ -38,6 +38,7 @@ class FileStore:
 
     def __init__(self, root: Path, cache: "UnpackedCache") -> None:
         self.root = root
+        self._root = os.fspath(root)
         self._real_root = root.resolve()
         self._cache = cache
 
@@ -62,6 +63,19 @@ class FileStore:
         """Return size and modification time of a file as it is now. Raises what `resolve` raises."""
         status = self.resolve(path).stat()
         return FileStamp(path, status.st_size, status.st_mtime_ns)
+
+    def state(self, path: str) -> tuple[int, int, int, int]:
+        """Return what a path leads to now: device, file number, size, modification time (ns).
+
+        Where that is goes unchecked: what has the state that it had when it was `resolve`d is the same file.
+
+        Raises
+        ------
+        OSError
+            Raised if it is not there.
+        """
+        status = os.stat(f"{self._root}/{path}")
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def plain(self, stamp: FileStamp, *, packed: bool) -> Path:
         """Return where the file's unpacked bytes are: the file itself, or a copy in the cache.

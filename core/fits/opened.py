@@ -152,25 +152,31 @@ class OpenImages:
         # A mapped image holds two descriptors (Python's mmap keeps one of its own), a compressed one a third.
         self._most = max(8, min(most, (soft - 256) // 4)) if soft != resource.RLIM_INFINITY else most
         self._lock = threading.Lock()
-        self._images: OrderedDict[object, OpenImage] = OrderedDict()
+        self._images: OrderedDict[object, tuple[object, OpenImage]] = OrderedDict()
 
-    def get(self, key: object, make: Callable[[], OpenImage]) -> OpenImage:
-        """Return the image kept under a key, or make, keep and return it; those longest unused go."""
+    def get(self, key: object, state: object, make: Callable[[], OpenImage]) -> OpenImage:
+        """Return the image kept under a key, or make, keep and return it; those longest unused go.
+
+        Parameters
+        ----------
+        state
+            Of the image's file: an image that was kept in another state is made anew.
+        """
         with self._lock:
-            image = self._images.get(key)
-            if image is not None:
+            kept = self._images.get(key)
+            if kept is not None and kept[0] == state:
                 self._images.move_to_end(key)
-                return image
+                return kept[1]
         image = make()
         with self._lock:
-            self._images[key] = image
+            self._images[key] = state, image
             self._images.move_to_end(key)
             while len(self._images) > self._most or (len(self._images) > 1 and self._unpacked() > self._packed_bytes):
                 self._images.popitem(last=False)
         return image
 
     def _unpacked(self) -> int:
-        return sum(image.layout.size for image in self._images.values() if image.layout.packed)
+        return sum(image.layout.size for _, image in self._images.values() if image.layout.packed)
 
     def clear(self) -> None:
         """Let go of all images."""
