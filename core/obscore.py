@@ -179,7 +179,7 @@ def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value
         seen.s_resolution,
         record.shape[0],
         record.shape[1],
-        record.pixel_scale,
+        None if record.pixel_scale is None else round(record.pixel_scale, 9),
         seen.t_min,
         seen.t_max,
         seen.t_exptime,

@@ -36,6 +36,9 @@ def test_only_plugins_name_a_dataset() -> None:
         for folder in ("core", "vo")
         for path in Path(str(files(f"imageserv.{folder}"))).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() in words
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.lower() in words
+        and node.value != "FIELD"  # an element of VOTables
     ]
     assert named == []

@@ -27,7 +27,7 @@ _RANGE = (
 )
 _SECTION = "a FITS section, such as [1:100,51:150] or [*,51:150]: counted from 1, both ends included, the lower first"
 
-_PART = re.compile(r"\s*(?:\*|([+-]?[0-9]{1,10})(?:\s*:\s*([+-]?[0-9]{1,10}))?)\s*")
+_PART = re.compile(r"\s*(?:\*|([+-]?[0-9]{1,18})(?:\s*:\s*([+-]?[0-9]{1,18}))?)\s*")
 
 
 def circle(text: str) -> Circle:
@@ -127,9 +127,9 @@ def _range(text: str) -> Range:
     east = 360.0 if east == math.inf else east
     south = -90.0 if south == -math.inf else south
     north = 90.0 if north == math.inf else north
-    if not (math.isfinite(west) and math.isfinite(east) and -90 <= south <= north <= 90):
+    extent = east - west  # not finite if a bound is infinite at the wrong end, or if both are absurd
+    if not (math.isfinite(extent) and -90 <= south <= north <= 90):
         raise ValueError(f"must be RANGE and {_RANGE}")
-    extent = east - west
     if extent < 0:  # across longitude 0
         extent %= 360.0
     return Range(_reduced(west), min(extent, 360.0), south, north)

@@ -36,7 +36,8 @@ class Reach:
     ----------
     requested
         The box of the whole stencil in the image's pixel plane, which may lie
-        beyond the image; None if the projection cannot show the whole stencil.
+        beyond the image; None if the projection cannot show the whole stencil,
+        in one piece and within 2**31 pixels.
     delivered
         The smallest box of pixels of the image that holds all those which the stencil touches. It is not empty.
     """

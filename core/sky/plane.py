@@ -77,7 +77,8 @@ class ImagePlane:
         self.wcs = wcs
         self.size = (width, height)
         self.low, self.high = np.array([-0.5, -0.5]), np.array([width - 0.5, height - 0.5])
-        places, sky = self.grid(8, 8)
+        places = self.grid(8, 8)
+        sky = self.sky(places)
         self.center: Vectors = sky[4, 4]
         self.radius = np.pi
         self.simple = bool(np.isfinite(sky).all()) and self._is_simple(places, sky)
@@ -86,12 +87,11 @@ class ImagePlane:
         else:
             self._cover()
 
-    def grid(self, columns: int, rows: int) -> tuple[Array, Vectors]:
-        """Return places all over the image from edge to edge, shape (rows + 1, columns + 1, 2), and their sky."""
+    def grid(self, columns: int, rows: int) -> Array:
+        """Return places all over the image from edge to edge, shape (rows + 1, columns + 1, 2)."""
         x = np.linspace(self.low[0], self.high[0], columns + 1)
         y = np.linspace(self.low[1], self.high[1], rows + 1)
-        places = np.stack(np.meshgrid(x, y), axis=-1)
-        return places, self.sky(places)
+        return np.stack(np.meshgrid(x, y), axis=-1)
 
     def sky(self, places: Array) -> Vectors:
         """Return unit vectors, shape (..., 3), of places in pixels, shape (..., 2); NaN off the sky."""
@@ -130,7 +130,8 @@ class ImagePlane:
 
     def _cover(self) -> None:
         """Surround what the image shows of the sky, as far as a finer grid can tell."""
-        places, sky = self.grid(32, 32)
+        places = self.grid(32, 32)
+        sky = self.sky(places)
         valid = np.isfinite(sky[..., 0])
         if not valid.any():
             self.center = np.array([1.0, 0.0, 0.0])

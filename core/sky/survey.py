@@ -19,6 +19,9 @@ _SEEDS = 1000
 _EVERY = 16
 """Of connected places along a line half a pixel apart, one of so many is looked at."""
 
+_MOST = 200_000
+"""How many places are looked at along a line: along the longest, not every pixel."""
+
 
 def seeds(shape: Shape) -> Array:
     """Return places in a shape, unit vectors of shape (n, 3), some 6 degrees from each other: none if it is small."""
@@ -36,8 +39,9 @@ def survey(shape: Shape, plane: ImagePlane, found: Extent) -> None:
     through until nothing is there.
     """
     columns, rows = (int(min(size, _CELLS)) for size in plane.high - plane.low)
-    places, sky = plane.grid(columns, rows)
-    inside = contains(shape, sky)
+    # What touches the image's edge from outside is not in it.
+    places = plane.grid(columns, rows).clip(plane.low + 2 * NOISE, plane.high - 2 * NOISE)
+    inside = contains(shape, plane.sky(places))
     found.add(Extent(places[inside]))
     for ins, outs in _borders(places, inside):
         further = ((outs < found.low) | (outs > found.high)).any(axis=1)
@@ -66,8 +70,8 @@ def _borders(places: Array, inside: NDArray[np.bool_]) -> Iterator[tuple[Array, 
 
 
 def _limb(shape: Shape, plane: ImagePlane, inside: Array, outside: Array) -> Array:
-    """Return the last places inside, on the way to those outside, to some 1e-4 of a pixel."""
-    for _ in range(20):
+    """Return the last places inside, on the way to those outside, to a part in a billion of the way."""
+    for _ in range(30):
         middle = (inside + outside) / 2
         within = contains(shape, plane.sky(middle))[:, None]
         inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
@@ -77,12 +81,13 @@ def _limb(shape: Shape, plane: ImagePlane, inside: Array, outside: Array) -> Arr
 def _lines_beyond(box: Array, plane: ImagePlane) -> Iterator[Array]:
     """Give places, shape (n, 2), half a pixel apart, along the sides of a box, a hair beyond it, within the image."""
     hair = 10 * NOISE
-    low = np.maximum(box[:, 0] - 0.5 - hair, plane.low)
-    high = np.minimum(box[:, 1] - 0.5 + hair, plane.high)
+    low, high = box[:, 0] - 0.5 - hair, box[:, 1] - 0.5 + hair
+    least, most = plane.low + 2 * NOISE, plane.high - 2 * NOISE
     for axis in (0, 1):
-        along = np.linspace(low[1 - axis], high[1 - axis], int(2 * (box[1 - axis, 1] - box[1 - axis, 0])) + 1)
-        for edge, beyond in ((low[axis], low[axis] > plane.low[axis]), (high[axis], high[axis] < plane.high[axis])):
-            if beyond:
+        start, end = max(low[1 - axis], least[1 - axis]), min(high[1 - axis], most[1 - axis])
+        along = np.linspace(start, end, min(int(2 * (end - start)), _MOST) + 2)
+        for edge in (low[axis], high[axis]):
+            if least[axis] < edge < most[axis]:
                 across = np.full_like(along, edge)
                 yield np.stack([across, along] if axis == 0 else [along, across], axis=-1)
     yield np.zeros((0, 2))

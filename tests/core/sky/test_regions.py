@@ -1,12 +1,10 @@
 """Shapes as sets of places, judged by plain longitude and latitude, by triangles, and by samples of everything."""
 
 import tracemalloc
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from astropy import units as u
-from astropy.coordinates import SkyCoord, angular_separation
+from astropy.coordinates import angular_separation
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -43,9 +41,13 @@ def apart(one: Array, other: Array) -> Array:
 
 
 def offset(place: tuple[float, float], angles: Array, distances: Array) -> Array:
-    """Unit vectors at position angles and distances (deg) from a place."""
-    there = SkyCoord(*place, unit="deg").directional_offset_by(angles * u.deg, distances * u.deg)
-    return unit(there.ra.deg, there.dec.deg)
+    """Unit vectors at position angles and distances (deg) from a place; exact at the poles too."""
+    (ra, dec), angle, distance = np.radians(place), np.radians(angles), np.radians(distances)
+    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    east = np.array([-np.sin(ra), np.cos(ra), 0.0])
+    way = np.cos(angle)[:, None] * north + np.sin(angle)[:, None] * east
+    there: Array = np.cos(distance)[:, None] * unit(*place) + np.sin(distance)[:, None] * way
+    return there
 
 
 def scattered(seed: int, count: int, place: tuple[float, float], size: float) -> Array:
@@ -70,7 +72,7 @@ def test_a_circle_contains_what_is_no_farther_than_its_radius(
 ) -> None:
     points = scattered(seed, 100, place, min(2 * radius, 180.0))
     ra, dec = degrees(points)
-    angle = SkyCoord(ra, dec, unit="deg").separation(SkyCoord(*place, unit="deg")).deg
+    angle = np.degrees(angular_separation(np.radians(place[0]), np.radians(place[1]), np.radians(ra), np.radians(dec)))
     clear = np.abs(angle - radius) > 1e-11
     assert np.array_equal(contains(Circle(*place, radius), points)[clear], (angle <= radius)[clear])
     assert contains(Circle(*place, radius), offset(place, np.arange(0.0, 360.0, 7.0), np.full(52, radius))).all()
@@ -86,8 +88,13 @@ def test_a_circle_of_no_radius_contains_its_own_place_alone() -> None:
 
 # --- ranges
 
+
+def a_range(west: float, extent: float, limits: tuple[float, float]) -> Range:
+    return Range(west, extent, min(limits), max(limits))
+
+
 ranges = st.builds(
-    lambda west, extent, limits: Range(west, extent, min(limits), max(limits)),
+    a_range,
     longitudes,
     st.sampled_from([0.0, 180.0, 360.0]) | st.floats(0, 360),
     st.tuples(latitudes, latitudes),
@@ -139,7 +146,8 @@ def stars(draw: st.DrawFn, largest: float) -> tuple[tuple[float, float], Array]:
     """A centre, and corners around it at any distances: simple, convex or not, up to nearly all of the sky."""
     place = draw(places)
     count = draw(st.integers(3, 9))
-    angles = 360 / count * (np.arange(count) + np.array([draw(st.floats(-0.2, 0.2)) for _ in range(count)]))
+    shifts = np.array([draw(st.floats(-0.2, 0.2)) for _ in range(count)])
+    angles = np.linspace(0.0, 360.0, count, endpoint=False) + 360.0 / count * shifts
     size = draw(st.sampled_from([largest, largest / 2, 1.0, 1e-3]))
     radii = size * np.array([draw(st.floats(0.1, 1.0)) for _ in range(count)])
     return place, offset(place, angles, radii)
@@ -227,10 +235,11 @@ def test_a_bow_tie_has_both_its_wings() -> None:
 
 
 def test_opposite_vertices_are_refused() -> None:
-    for question in (bounds, lambda shape: contains(shape, np.eye(3))):
-        ask: Callable[[Shape], object] = question
-        with pytest.raises(UsageFault, match="opposite"):
-            ask(Polygon(((0.0, 10.0), (180.0, -10.0), (90.0, 80.0))))
+    shape = Polygon(((0.0, 10.0), (180.0, -10.0), (90.0, 80.0)))
+    with pytest.raises(UsageFault, match="opposite"):
+        bounds(shape)
+    with pytest.raises(UsageFault, match="opposite"):
+        contains(shape, np.eye(3))
 
 
 def test_shapes_are_kept_and_nan_is_nowhere() -> None:
@@ -248,7 +257,7 @@ def test_shapes_are_kept_and_nan_is_nowhere() -> None:
 
 
 def test_many_places_and_many_vertices_take_little_memory() -> None:
-    angles = np.arange(500) * 0.72
+    angles = np.arange(0.0, 360.0, 0.72)
     distances: Array = 20 + 5 * np.sin(np.radians(angles * 7))
     shape = as_polygon(offset((10.0, 20.0), angles, distances))
     points = scattered(3, 40_000, (10.0, 20.0), 40.0)
@@ -329,7 +338,7 @@ def test_bounds_of_small_shapes_are_small() -> None:
 
 def footprint(place: tuple[float, float], radii: Array, turn: float) -> Footprint:
     """Corners counter-clockwise as seen from the origin, east left: the way of position angles."""
-    angles = turn + np.arange(len(radii)) * 360 / len(radii)
+    angles: Array = turn + np.arange(len(radii)) * 360.0 / len(radii)
     return Footprint(offset(place, angles, radii), unit(*place))
 
 
