@@ -25,7 +25,7 @@ _LEAST_TAIL = 16
 _FOREIGN = re.compile(r"[^A-Za-z0-9._,/~-]+")
 _UPPER = re.compile(r"[A-Z]")
 _MARKED = re.compile(r"~[a-z2-7]{8}$", re.IGNORECASE)
-_DID = re.compile(r"ivo://([^/?#\s]+)/([A-Za-z0-9_.-]+)\?([A-Za-z0-9._,/~-]+)", re.IGNORECASE)
+_DID = re.compile(r"ivo://([^/?#\s]+)/([A-Za-z0-9_.-]+)\?([A-Za-z0-9._,/~-]+)", re.IGNORECASE | re.ASCII)
 
 
 def local_identifier(dataset: str, declaration: Dataset, data_id: DataId) -> str:

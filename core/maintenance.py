@@ -39,7 +39,7 @@ def announced(path: Path | None) -> Maintenance | None:
         moments = {name: _moment(document[name]) for name in ("down_at", "back_at") if name in document}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return Maintenance(note=f"maintenance ({path.name} cannot be read)")
     return Maintenance(**moments, note=str(document.get("note", "")) or "maintenance")
 
@@ -49,4 +49,4 @@ def _moment(value: object) -> datetime:
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):
         raise ValueError(f"{value!r} is no date and time")
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

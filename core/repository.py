@@ -8,7 +8,7 @@ from .config import Config, RepositoryConfig
 from .dataset import DataId
 from .errors import FitsFault, NoOverlapFault, NotFoundFault, UnavailableFault, UnsupportedFault
 from .examine import examine, examines, stamp_of
-from .fits.engine import Cutout, write, write_headers
+from .fits.engine import Cutout, header_text, write, write_headers
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
@@ -278,6 +278,16 @@ class Repository:
         """Return the headers that a cutout would have, as text, a card a line; raises what `cutout` does."""
         cutout, report = self._cut(selection, request)
         return write_headers(cutout, report.cards())
+
+    def headers(self, selection: Selection) -> str:
+        """Return the headers of an image's file, as text, a card a line.
+
+        Raises
+        ------
+        UnavailableFault
+            Raised if the file cannot be read.
+        """
+        return header_text(hdu.header for hdu in self.open(selection.record).layout.hdus)
 
     def _cut(self, selection: Selection, request: CutoutRequest) -> tuple[Cutout, Report]:
         record = selection.record

@@ -122,8 +122,10 @@ def cutout_response(
     return CutoutResponse(answer.content, headers, media_type, budget)
 
 
-def header_response(repository: Repository, selection: Selection, request: CutoutRequest) -> Response:
-    """Answer with the headers that a cutout would have, as text; raises what `cutout_response` does."""
+def header_response(repository: Repository, selection: Selection, request: CutoutRequest | None) -> Response:
+    """Answer with the headers that a cutout would have, or the image has, as text; raises as `cutout_response` does."""
+    if request is None:
+        return PlainTextResponse(repository.headers(selection))
     return PlainTextResponse(repository.cutout_headers(selection, request))
 
 

@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from imageserv.core.dali.tables import BrokenTable
+
 from .faults import log_fault
 from .threads import Threads
 
@@ -49,7 +51,10 @@ class _Streamed(Response):
         self._threads = threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send piece by piece: each waits until the client has taken most of those before."""
+        """Send piece by piece: each waits until the client has taken most of those before.
+
+        A document that tells of a fault is at its end; with any other the answer breaks off.
+        """
         request = Request(scope, receive)
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         if request.method != "HEAD":
@@ -61,6 +66,6 @@ class _Streamed(Response):
                     if not piece:
                         break
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except Exception as error:  # the document has told of it, and come to its end
+            except BrokenTable as error:
                 log_fault(request, error)
         await send({"type": "http.response.body", "body": b""})

@@ -103,7 +103,12 @@ def _json_value(value: Value) -> Value:
 
 
 def write_table(
-    writer: TableWriter, rows: Iterable[Sequence[Value]], most: int, *, piece: int = 1 << 16
+    writer: TableWriter,
+    rows: Iterable[Sequence[Value]],
+    most: int,
+    *,
+    overflow: str = "there are more rows than were asked for, or are allowed",
+    piece: int = 1 << 16,
 ) -> Iterator[bytes]:
     """Write a table in pieces of about `piece` bytes, in constant memory.
 
@@ -111,6 +116,8 @@ def write_table(
     ----------
     most
         After so many rows it ends, with the status OVERFLOW if there is another.
+    overflow
+        What it then tells people.
 
     Yields
     ------
@@ -127,7 +134,7 @@ def write_table(
     try:
         for values in rows:
             if count == most:
-                end = writer.tail("OVERFLOW", f"{most} rows are all that was asked for or allowed: there are more")
+                end = writer.tail("OVERFLOW", overflow)
                 break
             text = writer.row(values)
             count += 1

@@ -19,6 +19,11 @@ _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
 _PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
 
 
+def printable(header: bytes) -> bytes:
+    """Return a header with blanks for the bytes that FITS does not allow in it (FITS 4.0 section 3.2)."""
+    return header.translate(_PRINTABLE)
+
+
 def card_keyword(card: bytes) -> str:
     """Return a card's keyword; for a HIERARCH card the name that follows it."""
     if card.startswith(b"HIERARCH "):
@@ -106,7 +111,7 @@ class HeaderTemplate:
     __slots__ = ("block", "places")
 
     def __init__(self, header: bytes) -> None:
-        block = header.translate(_PRINTABLE)
+        block = printable(header)
         block += b" " * (-len(block) % CARD)
         text = block.decode("ascii")
         self.places: dict[str, list[int]] = {}

@@ -20,7 +20,7 @@ from imageserv.core.request import CutoutRequest as CutoutRequest
 from imageserv.core.request import Detail as Detail
 from imageserv.core.sky.stencil import Section
 
-from .cards import BLOCK, CARD, HeaderTemplate, card_keyword, make_card
+from .cards import BLOCK, CARD, HeaderTemplate, card_keyword, make_card, printable
 from .layout import Hdu
 from .opened import OpenImage
 from .window import Window, window
@@ -185,9 +185,17 @@ def write_headers(cutout: Cutout, cards: Iterable[bytes] = ()) -> str:
     str
         A card a line, without the blanks at its end; END ends each header.
     """
+    return header_text(_headers(cutout, cards))
+
+
+def header_text(headers: Iterable[bytes]) -> str:
+    """Write headers as text: a card a line, without the blanks at its end; END ends each header.
+
+    Bytes that FITS does not allow in a header become blanks.
+    """
     lines: list[bytes] = []
-    for header in _headers(cutout, cards):
-        header = header.rstrip()  # what fills the last block
+    for header in headers:
+        header = printable(header).rstrip()  # what fills the last block
         lines += [header[at : at + CARD].rstrip() for at in range(0, len(header), CARD)]
     return b"\n".join([*lines, b""]).decode("ascii")
 

@@ -106,7 +106,8 @@ def links(
     )
     # One row too many makes the writer tell that identifiers are left.
     left: list[Sequence[Value]] = [()] if len(asked) > most else []
-    return write_table(document, [*rows, *left], len(rows))
+    overflow = f"only the first {most} identifiers were looked up"
+    return write_table(document, [*rows, *left], len(rows), overflow=overflow)
 
 
 def _find(service: Service, identifiers: Iterable[str], headers: Mapping[str, str]) -> Iterator[_Image | _Missing]:

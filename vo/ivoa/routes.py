@@ -100,9 +100,8 @@ class Ivoa:
 
     async def sia(self, request: Request) -> Response:
         """Search for images (SIA 2.0)."""
-        limits = self._service.config.limits
         pairs = await self._pairs(request, "votable")
-        question = sia.read_question(pairs, default=limits.default_records, most=limits.max_records)
+        question = sia.read_question(pairs, self._service.config.limits)
 
         def answer() -> Response:
             pieces = sia.answer(self._service, self._urls, question, request.headers)
@@ -135,10 +134,10 @@ class Ivoa:
             request.state.image = selection.publisher_did
             wanted = soda.cutout_request(repository, selection, question)
             try:
-                if wanted is None:
-                    return whole_response(repository, selection, asked, question.media_type, self._threads)
                 if question.headers_only:
                     return header_response(repository, selection, wanted)
+                if wanted is None:
+                    return whole_response(repository, selection, asked, question.media_type, self._threads)
                 return cutout_response(repository, selection, wanted, asked, question.media_type, self._budget)
             except NoOverlapFault:
                 return Response(None, 204)  # SODA 1.0 section 4.1

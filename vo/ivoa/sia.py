@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imageserv.core.config import Limits
 from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.tables import FORMATS, DelimitedWriter, JsonWriter, TableWriter, write_table
 from imageserv.core.dali.votable import TableDocument, Value
-from imageserv.core.errors import AuthenticationFault, AuthorizationFault
+from imageserv.core.errors import AuthenticationFault, AuthorizationFault, LimitFault
 from imageserv.core.identifiers import split_did
 from imageserv.core.obscore import DATALINK, FIELDS, Access, row
 from imageserv.core.repository import Repository
@@ -60,20 +61,27 @@ class SiaQuestion:
         return {"votable": "vot"}.get(self.format, self.format)
 
 
-def read_question(pairs: Sequence[tuple[str, str]], *, default: int, most: int) -> SiaQuestion:
+def read_question(pairs: Sequence[tuple[str, str]], limits: Limits) -> SiaQuestion:
     """Read a request to {query}.
 
     Parameters
     ----------
-    default, most
-        Rows of an answer if MAXREC is not given, and whatever it says.
+    limits
+        How many rows an answer has if MAXREC is not given, and whatever it says; how many positions are too many.
 
     Raises
     ------
     UsageFault
         Raised if a parameter cannot be read.
+    LimitFault
+        Raised if there are too many positions.
     """
     given: Mapping[str, Any] = parse_parameters(SIA, pairs).values
+
+    if len(given.get("POS", ())) > limits.max_positions:
+        raise LimitFault(
+            f"POS has {len(given['POS'])} values; at most {limits.max_positions} are taken", parameter="POS"
+        )
 
     def all_of(name: str) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(given.get(name, ())))
@@ -100,7 +108,7 @@ def read_question(pairs: Sequence[tuple[str, str]], *, default: int, most: int) 
         identifiers=all_of("ID"),
         calib_levels=all_of("CALIB"),
         formats=all_of("FORMAT"),
-        maxrec=min(given.get("MAXREC", default), most),
+        maxrec=min(given.get("MAXREC", limits.default_records), limits.max_records),
         format=name,
         media_type=media_type,
     )

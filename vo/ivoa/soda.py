@@ -94,7 +94,7 @@ def cutout_request(repository: Repository, selection: Selection, question: SodaQ
     own = parse_parameters(dataset.parameters, question.pairs).values
     given = question.given
     cuts = {parameter.name for parameter in (*SPATIAL, BAND, TIME, POL, DETAIL)}
-    if not own and not cuts & given.keys() and not question.headers_only:
+    if not own and not cuts & given.keys():
         return None
     stencil: Stencil | None = next((given[parameter.name] for parameter in SPATIAL if parameter.name in given), None)
     wanted = set(given.get("POL", ()))

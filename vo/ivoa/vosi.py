@@ -63,7 +63,8 @@ def capabilities(urls: Urls, service: Service) -> list[Capability]:
             (Interface(urls.vo("sia"), "base", version="2.0", result_type="application/x-votable+xml"),),
             SIA_STANDARD,
             f"Search for images of {', '.join(service.repositories)}. An answer has {limits.default_records} rows,"
-            f" or as many as MAXREC says, {limits.max_records} at the most.",
+            f" or as many as MAXREC says, {limits.max_records} at the most."
+            f" One search may have {limits.max_positions} positions.",
         ),
         Capability(
             (Interface(urls.vo("links"), "base", version="1.1", result_type=DATALINK),),

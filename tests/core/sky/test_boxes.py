@@ -115,9 +115,20 @@ def in_polygon(shape: Polygon, ra: Array, dec: Array, margin: float) -> Mask:
         pa, pb = np.cross(point, a), np.cross(point, b)
         total += np.arctan2(np.sum(point * np.cross(pa, pb), axis=-1), np.sum(pa * pb, axis=-1))
         nearest = np.minimum(nearest, to_edge(point, a, b))
-    inside = (np.abs(total) > np.pi) & (point @ corners.mean(axis=0) > 0)
+    inside = (np.abs(total) > np.pi) & (point @ hemisphere(corners) > 0)
     # A positive margin takes what is near an edge, a negative one leaves it out.
     return np.asarray((inside | (nearest <= margin)) if margin >= 0 else (inside & (nearest >= -margin)))
+
+
+def hemisphere(corners: Array) -> Array:
+    """The middle of a hemisphere that has all corners: wherever one is left out, turn towards it (a perceptron)."""
+    middle: Array = corners.mean(axis=0)
+    for _ in range(10_000):
+        worst = corners[np.argmin(corners @ middle)]
+        if worst @ middle > 0:
+            return middle
+        middle = middle + worst
+    raise AssertionError("the corners are in no hemisphere")
 
 
 def to_edge(point: Array, a: Array, b: Array) -> Array:
