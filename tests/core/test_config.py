@@ -171,6 +171,7 @@ def test_an_error_of_the_file_names_no_variable(tmp_path: Path) -> None:
         ('base_url = "http://"', "base_url", "'http://' is not of the right form"),
         ('base_url = "http://a?b=c"', "base_url", "'http://a?b=c' is not of the right form"),
         ('base_url = "http://a\\n"', "base_url", "'http://a\\n' is not of the right form"),
+        ('base_url = "https://h/["', "base_url", "'https://h/[' is not of the right form"),
         ("base_url = 1", "base_url", "1 is not a string"),
         ('path = "api"', "path", "'api' is not of the right form"),
         ('path = "/api/"', "path", "'/api/' is not of the right form"),

@@ -37,7 +37,16 @@ def test_what_a_file_says(tmp_path: Path, text: str, expected: Maintenance) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"down_at = 'tomorrow'", b"down_at = 12:00:00", b"back_at = 5", b"no toml", b"note = '\xff'", b"\xff"]
+    "content",
+    [
+        b"down_at = 'tomorrow'",
+        b"down_at = 12:00:00",
+        b"back_at = 5",
+        b"no toml",
+        b"note = '\xff'",
+        b"\xff",
+        b"down_at = 0001-01-01T00:00:00+05:00",
+    ],
 )
 def test_a_file_that_says_it_wrongly_is_maintenance_at_once(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "soon.toml"

@@ -549,3 +549,14 @@ def test_the_same_question_gets_the_same_bytes(client: httpx.Client) -> None:
     for other in ("pos=circle+37.645160+%200.10322+1.0&band=1e-07+1E-6", f"{query}&UNKNOWN=1&RUNID=x"):
         assert client.get(f"{SIA}?{other}").content == first
     assert json.dumps(first.decode()).count("images.example.org") > 3
+
+
+def test_too_many_positions_are_refused(archive: Path, serve: Serve) -> None:
+    service = open_service(load(archive, {"IMAGESERV_LIMITS__MAX_POSITIONS": "3"}))
+    client = serve(service).client
+    one = ("POS", "CIRCLE 10 20 0.1")
+    assert client.get(f"{SIA}?{urlencode([one] * 3)}").status_code == 200
+    response = client.get(f"{SIA}?{urlencode([one] * 4)}")
+    assert response.status_code == 413
+    assert "UsageFault: POS has 4 values; at most 3 are taken" in response.text
+    service.close()

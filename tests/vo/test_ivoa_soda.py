@@ -292,6 +292,18 @@ def test_the_headers_are_those_that_the_cutout_has(
     assert ask(server, ID=identifier, METADATA="none", **params).headers["content-type"] == "application/fits"
 
 
+@pytest.mark.parametrize("identifier", [CALEXP, f"{CUBES}/radio.fits", f"{CUBES}/packed.fits.gz"])
+def test_the_headers_of_a_whole_image_are_those_of_its_file(
+    client: httpx.Client, cubic: httpx.Client, identifier: str
+) -> None:
+    """Every HDU's, tables too; nothing of a cutout, and no limit on pixels."""
+    server = cubic if identifier.startswith(CUBES) else client
+    response = ask(server, ID=identifier, METADATA="header")
+    assert (response.status_code, response.headers["content-type"].partition(";")[0]) == (200, "text/plain")
+    real = [header for header, _ in cut(server, ID=identifier)]
+    assert [repr(header) for header in header_of(response.text)] == [repr(header) for header in real]
+
+
 # --- the whole file
 
 

@@ -88,11 +88,11 @@ def test_pieces_do_not_change_the_document(name: str, count: int, most: int, pie
             taken += 1
             yield (f"row {number}", number, float(number), None)
 
-    text = b"".join(write_table(WRITERS[name](), rows(), most, piece=piece)).decode()
+    text = b"".join(write_table(WRITERS[name](), rows(), most, overflow="there are more", piece=piece)).decode()
     assert text == written(WRITERS[name](), [(f"row {n}", n, float(n), None) for n in range(min(count, most))]) or (
         count > most and name in ("votable", "json")
     )
-    assert text.count("row ") - text.count("more row") == min(count, most)
+    assert text.count("row ") == min(count, most)
     assert taken == min(count, most + 1)  # one more tells that there is one more
     status = {"votable": 'value="OVERFLOW"', "json": '"query_status": "OVERFLOW"'}.get(name)
     if status is not None:
