@@ -7,6 +7,7 @@ what astronomers put into a header comes out as they wrote it.
 
 import re
 from collections.abc import Container, Iterable, Mapping
+from functools import lru_cache
 
 CARD = 80
 """FITS 4.0 section 3.3.1: a card has 80 characters."""
@@ -58,6 +59,12 @@ def make_card(keyword: str, value: bool | int | float | str, comment: str = "") 
     """
     if isinstance(value, str):
         return _string_card(keyword, value, comment)
+    return _number_card(keyword, value, comment)
+
+
+# The planes of an image are cut alike, and clients ask for like cutouts. Typed, for 1, 1.0 and True are equal.
+@lru_cache(maxsize=4096, typed=True)
+def _number_card(keyword: str, value: bool | int | float, comment: str) -> bytes:
     if isinstance(value, bool):
         text = "T" if value else "F"
     elif isinstance(value, float):

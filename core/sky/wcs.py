@@ -23,7 +23,7 @@ from astropy.coordinates import (
     UnitSphericalRepresentation,
 )
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip, Wcsprm
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
@@ -60,6 +60,14 @@ wcslib and astropy make the square, unseen: they crash, or come to no end."""
 _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
+
+_SIP = re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$")
+_SIP_TERM = re.compile(r"([AB])_(\d+)_(\d+)$")
+
+_rotations: dict[str, "Array | None"] = {}
+"""From ICRS to frames, by the text of the frame."""
+
+_MOST_FRAMES = 256
 
 _CUBES = ("TSC", "CSC", "QSC")
 
@@ -259,7 +267,7 @@ def _turn(wcs: Any) -> tuple[float, float]:
 def _wcs(header: fits.Header) -> Any:
     """Return astropy's WCS; if it stumbles over an axis that is not celestial, one that takes that axis for linear."""
     try:
-        return WCS(header)
+        return _assembled(header) or WCS(header)
     except Exception:
         others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
         if not others or int(str(header.get("NAXIS", 0))) < 3:
@@ -269,6 +277,51 @@ def _wcs(header: fits.Header) -> Any:
             celestial.remove(key)
             celestial.remove(key.replace("TYPE", "UNIT"), ignore_missing=True)
         return WCS(celestial)
+
+
+def _assembled(header: fits.Header) -> Any:
+    """Return what astropy makes of a header, put together from its parts: in a fifth of the time.
+
+    None for headers that astropy reads otherwise than by the letter: with
+    parameters of projections (PVi_m), some of which it takes for another
+    distortion, or with SIP terms in any but the one right way.
+    """
+    terms: dict[str, dict[tuple[int, int], float]] = {"A": {}, "B": {}}
+    for keyword in header:
+        if keyword.startswith("PV"):
+            return None
+        if match := _SIP_TERM.match(keyword):
+            terms[match[1]][int(match[2]), int(match[3])] = header[keyword]
+    sip = None
+    if any(keyword.endswith("_ORDER") for keyword in header):
+        orders = [header.get(f"{letter}_ORDER", 0) for letter in terms]
+        suffixes = [str(header.get(f"CTYPE{axis}"))[-4:] for axis in (1, 2)]
+        if min(orders) < 2 or suffixes != ["-SIP", "-SIP"] or "CRPIX1" not in header or "CRPIX2" not in header:
+            return None
+        a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
+        # Without AP and BP: places are looked up by what A and B do to pixels.
+        sip = Sip(a, b, None, None, (header["CRPIX1"], header["CRPIX2"]))
+    cards = header.tostring(sep="", endcard=False, padding=False)
+    linear = [cards[at : at + 80] for at in range(0, len(cards), 80) if not _SIP.match(cards[at : at + 8])]
+    try:
+        parameters = Wcsprm(header="".join(linear).encode(), relax=True)
+    except Exception:  # astropy says better what is wrong
+        return None
+    if sip is not None and parameters.naxis != 2:
+        return None
+    wcs: Any = WCS(naxis=parameters.naxis)
+    wcs.wcs, wcs.sip = parameters, sip
+    wcs.fix()
+    wcs.wcs.set()
+    return wcs
+
+
+def _square(terms: dict[tuple[int, int], float], order: int) -> Array:
+    square = np.zeros((order + 1, order + 1))
+    for (p, q), value in terms.items():
+        if p + q <= order:
+            square[p, q] = value
+    return square
 
 
 def _transform(source: BaseCoordinateFrame, lon: Array, lat: Array, target: BaseCoordinateFrame) -> Array:
@@ -283,6 +336,16 @@ def _transform(source: BaseCoordinateFrame, lon: Array, lat: Array, target: Base
 
 def _rotation_from_icrs(frame: BaseCoordinateFrame) -> Array | None:
     """Return the matrix that turns ICRS unit vectors into the frame's, or None if no matrix does (FK4 has E-terms)."""
+    # The text of a frame has all its attributes; a survey has one frame for a million images.
+    text = repr(frame)
+    if text not in _rotations:
+        if len(_rotations) >= _MOST_FRAMES:
+            _rotations.clear()
+        _rotations[text] = _computed_rotation(frame)
+    return _rotations[text]
+
+
+def _computed_rotation(frame: BaseCoordinateFrame) -> Array | None:
     lon = np.array([0.0, 90.0, 0.0, 45.0, 200.0])
     lat = np.array([0.0, 0.0, 90.0, 35.0, -70.0])
     turned = _transform(ICRS(), lon, lat, frame)
