@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from imageserv.core.config import Limits
 from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
+from imageserv.core.dali.documents import Element
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.tables import FORMATS, DelimitedWriter, JsonWriter, TableWriter, write_table
@@ -137,15 +139,26 @@ def _writer(service: Service, urls: Urls, question: SiaQuestion) -> TableWriter:
             return DelimitedWriter(FIELDS, "\t")
         case "json":
             return JsonWriter(FIELDS)
+        case _ if question.maxrec == 0:
+            return _document(urls, descriptor_element(_self_description(service, urls)))
         case _:
-            before = [descriptor_element(_self_description(service, urls))] if question.maxrec == 0 else []
-            return TableDocument(
-                FIELDS,
-                infos=[("standardID", "ivo://ivoa.net/std/SIA")],
-                before=before,
-                after=[descriptor_element(_links_descriptor(urls))],
-                description="Images that the search found.",
-            )
+            return _results(urls)
+
+
+@lru_cache(maxsize=16)
+def _results(urls: Urls) -> TableDocument:
+    """Return the document without rows: the same for every search."""
+    return _document(urls)
+
+
+def _document(urls: Urls, *before: Element) -> TableDocument:
+    return TableDocument(
+        FIELDS,
+        infos=[("standardID", "ivo://ivoa.net/std/SIA")],
+        before=before,
+        after=[descriptor_element(_links_descriptor(urls))],
+        description="Images that the search found.",
+    )
 
 
 def _rows(service: Service, urls: Urls, question: SiaQuestion, headers: Mapping[str, str]) -> Iterator[Sequence[Value]]:
