@@ -142,6 +142,7 @@ class SkyWcs:
         self._lock = threading.Lock()
         self._frame: BaseCoordinateFrame = frame
         self._rotation = rotation
+        self._aligned = isinstance(frame, ICRS)
 
     def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Convert pixels to ICRS degrees.
@@ -175,8 +176,12 @@ class SkyWcs:
         tuple of float or None
             None if the projection does not have the place, as in `to_pixels`.
         """
-        x, y = self.to_pixels(degrees_to_vectors([ra], [dec]))
-        return (float(x[0]), float(y[0])) if math.isfinite(x[0]) else None
+        if self._aligned:
+            lon, lat = np.array([ra]), np.array([dec])
+        else:
+            lon, lat = self._from_icrs(degrees_to_vectors([ra], [dec]))
+        x, y = self._pixels(self._world(lon, lat))[0].tolist()
+        return (x, y) if math.isfinite(x) else None
 
     def to_pixels(self, vectors: Array) -> tuple[Array, Array]:
         """Convert places, ICRS unit vectors of shape (n, 3), to pixels.
@@ -189,22 +194,37 @@ class SkyWcs:
             can settle on a pixel that belongs to another place: such pixels
             count as none.)
         """
-        lon, lat = self._from_icrs(vectors)
-        world = np.empty((len(vectors), 2))
-        world[:, self._lon], world[:, 1 - self._lon] = lon, lat
-        try:
-            with self._lock:
-                pixels = self._undistorted(self._wcs.wcs.s2p(world, 0)["pixcrd"])
-        except Exception:  # wcslib's own errors for a place that the projection lacks
-            count = len(vectors)
-            if count < 2:
-                return np.full(count, np.nan), np.full(count, np.nan)
-            # One such place must not spoil the others.
-            first, second = self.to_pixels(vectors[: count // 2]), self.to_pixels(vectors[count // 2 :])
-            return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
-        pixels[~np.isfinite(pixels).all(axis=1)] = np.nan
-        pixels[~self.shows(pixels[:, 0], pixels[:, 1], vectors)] = np.nan
+        pixels = self._pixels(self._world(*self._from_icrs(vectors)))
         return pixels[:, 0], pixels[:, 1]
+
+    def _world(self, lon: Array, lat: Array) -> Array:
+        """Return degrees in the image's own frame as wcslib takes them: a column for each axis."""
+        world = np.empty((len(lon), 2))
+        world[:, self._lon], world[:, 1 - self._lon] = lon, lat
+        return world
+
+    def _pixels(self, world: Array) -> Array:
+        """Return the pixels, shape (n, 2), of places, shape (n, 2): NaN where there are none."""
+        try:
+            with self._lock, np.errstate(all="ignore"):
+                pixels = self._undistorted(self._wcs.wcs.s2p(world, 0)["pixcrd"])
+                pixels[~np.isfinite(pixels).all(axis=1)] = np.nan
+                back = self._wcs._all_pix2world(pixels, 0)
+        except Exception:  # wcslib's own errors for a place that the projection lacks
+            if len(world) < 2:
+                return np.full(world.shape, np.nan)
+            # One such place must not spoil the others.
+            middle = len(world) // 2
+            return np.concatenate([self._pixels(world[:middle]), self._pixels(world[middle:])])
+        pixels[~(self._apart(back, world) <= _ROUND_TRIP_PIXELS * self.pixel_size)] = np.nan
+        return pixels
+
+    def _apart(self, one: Array, other: Array) -> Array:
+        """Return the angles (deg) between places of shape (n, 2), by the haversine formula; NaN for NaN."""
+        half = np.sin(np.radians(one - other) / 2) ** 2
+        latitudes = np.cos(np.radians(one[:, 1 - self._lon])) * np.cos(np.radians(other[:, 1 - self._lon]))
+        angle: Array = 2 * np.degrees(np.arcsin(np.sqrt(half[:, 1 - self._lon] + latitudes * half[:, self._lon])))
+        return angle
 
     def _undistorted(self, focal: Array) -> Array:
         """Return the pixels, shape (n, 2), that a distortion (SIP) moves to these; not finite where there are none.
@@ -214,12 +234,11 @@ class SkyWcs:
         if self._wcs.sip is None:
             return focal
         pixels = focal.copy()
-        with np.errstate(all="ignore"):
-            for _ in range(_MOST_STEPS):
-                error = self._wcs._pix2foc(pixels, 0) - focal
-                pixels -= error
-                if not (np.abs(error) > _CLOSE).any():  # NaN does not wait
-                    break
+        for _ in range(_MOST_STEPS):
+            error = self._wcs._pix2foc(pixels, 0) - focal
+            pixels -= error
+            if not (np.abs(error) > _CLOSE).any():  # NaN does not wait
+                break
         return pixels
 
     def shows(self, x: Array, y: Array, vectors: Array) -> NDArray[np.bool_]:
