@@ -51,8 +51,8 @@ class Limits:
         Of the HDUs that are not cut, in a cutout that has them.
     default_records, max_records
         Rows of an answer to a search that does not say how many, and of any.
-    max_ids, max_positions
-        Identifiers in one request for links, positions in one search.
+    max_ids, max_values
+        Identifiers in one request for links, values of one parameter of a search.
     max_waiting
         Requests that wait for a thread.
     threads
@@ -71,7 +71,7 @@ class Limits:
     default_records: int = 10_000
     max_records: int = 1_000_000
     max_ids: int = 20_000
-    max_positions: int = 1000
+    max_values: int = 200
     max_waiting: int = 256
     threads: int = 4
 

@@ -17,7 +17,7 @@ from .obscore import POL_STATES
 from .record import FileStamp, Found, ImageRecord, Observation, Plane
 from .sky.footprint import footprint_of
 from .sky.polarization import polarization_axis
-from .sky.spectral import spectral_axis
+from .sky.spectral import spectral_axes, spectral_axis
 from .sky.stencil import Interval
 from .sky.wcs import SkyWcs
 
@@ -121,6 +121,7 @@ def _record(
         pixel_scale=scale,
         channels=channels,
         pol_states=_states(header, science),
+        cube=any(length > 1 for axis, length in enumerate(science.shape) if axis not in axes),
         observation=_completed(found.observation, plugin.declaration, band, wavelengths),
     )
 
@@ -141,10 +142,12 @@ def _length(hdu: Hdu, axis: int) -> int:
 
 
 def _channels(header: fits.Header | None, hdu: Hdu) -> tuple[int, Interval | None]:
-    """Return the length of the spectral axis and its limits (m); 1 and None if there is none that can be used."""
-    axis = None if header is None else spectral_axis(header)
-    if axis is None:
+    """Return the length of the spectral axis, 1 if there is none, and its limits (m), None if they cannot be told."""
+    if header is None:
         return 1, None
+    axis = spectral_axis(header)
+    if axis is None:
+        return max((_length(hdu, number) for number in spectral_axes(header)), default=1), None
     length = _length(hdu, axis.axis)
     return length, axis.limits(length)
 

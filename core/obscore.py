@@ -147,8 +147,8 @@ class Access:
 
 
 def dataproduct_type(record: ImageRecord) -> str:
-    """Return ``image``, or ``cube`` for an image with more than one channel or state (ObsCore 1.1 section 3.3.1)."""
-    return "cube" if record.channels > 1 or len(record.pol_states) > 1 else "image"
+    """Return ``image``, or ``cube`` for an image with more axes than the celestial ones (ObsCore 1.1 section 3.3.1)."""
+    return "cube" if record.cube else "image"
 
 
 def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value]:

@@ -131,6 +131,8 @@ class ImageRecord:
         Length of the spectral axis, 1 if there is none.
     pol_states
         What the polarization axis has, in ObsCore's words and order; empty if there is none.
+    cube
+        Whether it has more than one pixel along an axis that is not celestial.
     """
 
     dataset: str
@@ -147,3 +149,4 @@ class ImageRecord:
     channels: int
     pol_states: tuple[str, ...]
     observation: Observation
+    cube: bool = False

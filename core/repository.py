@@ -2,11 +2,20 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from .answer import CutoutAnswer, Report, StoredFile
 from .config import Config, RepositoryConfig
 from .dataset import DataId
-from .errors import FitsFault, NoOverlapFault, NotFoundFault, UnavailableFault, UnsupportedFault
+from .errors import (
+    AuthenticationFault,
+    AuthorizationFault,
+    FitsFault,
+    NoOverlapFault,
+    NotFoundFault,
+    UnavailableFault,
+    UnsupportedFault,
+)
 from .examine import examine, examines, stamp_of
 from .fits.engine import Cutout, header_text, write, write_headers
 from .fits.files import FileStore, UnpackedCache
@@ -22,6 +31,8 @@ from .request import CutoutRequest
 from .search import Search
 from .selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
 from .sky.boxes import reach
+from .sky.footprint import vectors_to_degrees
+from .sky.regions import contains, region
 from .sky.stencil import Shape
 
 _SAMPLES = 5
@@ -99,6 +110,14 @@ class Repository:
         """Ask the plugins whether a client may have images of a dataset; raises what they raise."""
         self._plugins.authorise(self.name, dataset, headers)
 
+    def admits(self, dataset: str, headers: Mapping[str, str]) -> bool:
+        """Tell whether the plugins let a client have images of a dataset."""
+        try:
+            self.authorise(dataset, headers)
+        except (AuthenticationFault, AuthorizationFault):
+            return False
+        return True
+
     def publisher_did(self, record: ImageRecord) -> str:
         """Return an image's IVOA identifier."""
         return publisher_did(self._authority, self.name, record.identifier)
@@ -110,17 +129,26 @@ class Repository:
         return next((self.registry.by_identifier(name, local) for name in names), None)
 
     def search(self, search: Search, datasets: Sequence[str]) -> Iterator[ImageRecord]:
-        """Yield the images of some datasets, by their configured names, that satisfy a search.
+        """Yield the images of some datasets that satisfy a search."""
+        return chain.from_iterable(self.search_pages(search, datasets))
 
-        In the registry's order, some at a time. Where a footprint is only a
-        cover, the image itself says whether a shape has a pixel of it; that of
+    def search_pages(self, search: Search, datasets: Sequence[str]) -> Iterator[list[ImageRecord]]:
+        """Yield the images of some datasets, by their configured names, that satisfy a search: pages of them.
+
+        In the registry's order. A page may be empty: whoever waits for an image can give up between two. Where a
+        footprint is only a cover, the image itself says whether a shape has a pixel of it; that of
         a file which cannot be read now counts as if it had, since what is
         known of it is still true.
         """
-        for record in self.registry.search(datasets, search):
-            exact = record.footprint is None or record.footprint.exact
-            if exact or not search.shapes or self._meets(record, search.shapes):
-                yield record
+        for page in self.registry.search_pages(datasets, search):
+            yield [
+                record
+                for record in page
+                if record.footprint is None
+                or record.footprint.exact
+                or not search.shapes
+                or self._meets(record, search.shapes)
+            ]
 
     def _meets(self, record: ImageRecord, shapes: Sequence[Shape]) -> bool:
         """Tell by the WCS whether a shape has a pixel of an image."""
@@ -199,13 +227,9 @@ class Repository:
     def _reaches(self, record: ImageRecord, ra: float, dec: float) -> bool:
         """Tell by the WCS whether an image has a point, for a footprint that is only a cover."""
         try:
-            image = self.open(record)
-            pixel = image.wcs.to_pixel(ra, dec)
+            return _shows(self.open(record), ra, dec)
         except (UnavailableFault, UnsupportedFault):
             return False  # one file that is gone does not keep others from being found
-        return pixel is not None and all(
-            -0.5 <= at < length - 0.5 for at, length in zip(pixel, image.record.shape, strict=True)
-        )
 
     def open(self, record: ImageRecord) -> OpenImage:
         """Return an image opened for cutting.
@@ -371,7 +395,17 @@ class Repository:
         return Ingest(self._files, self.registry, recipes, self._limits, lock).run(plugins, progress)
 
 
+def _shows(image: OpenImage, ra: float, dec: float) -> bool:
+    pixel = image.wcs.to_pixel(ra, dec)
+    return pixel is not None and all(
+        -0.5 <= at < length - 0.5 for at, length in zip(pixel, image.record.shape, strict=True)
+    )
+
+
 def _has_pixel(shape: Shape, image: OpenImage) -> bool:
+    center = region(shape).center
+    if contains(shape, center) and _shows(image, *map(float, vectors_to_degrees(center))):
+        return True  # the usual case, and found far quicker than all pixels
     try:
         reach(shape, image.wcs, *image.record.shape)
     except NoOverlapFault:

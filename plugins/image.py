@@ -105,18 +105,23 @@ def _found(file: CandidateFile, hdu: Hdu, *, alone: bool) -> Found:
 
 
 def _observation(facts: Facts) -> Observation:
-    """Read the keywords that FITS 4.0 (section 4.4.2, section 9) and long custom reserve.
+    """Read the keywords that FITS 4.0 (sections 4.4.2 and 9.5) and long custom reserve.
 
-    A date without a clock time says that the observation was some time on that day. An image that is not
-    sampled in time has its exposure time for its resolution in time (ObsCore 1.1 section 4.16).
+    A date without a clock time says that the observation was some time on that day. Where nothing tells how long it
+    took, its end is not known. An image that is not sampled in time has its exposure time for its resolution
+    in time (ObsCore 1.1 section 4.16).
     """
-    seconds = facts.exposure()
-    start, length = _start(facts)
-    if seconds is not None and not length:
-        length = seconds * SECOND
+    start, uncertain = _start(facts)
+    end = _moment(facts, "MJD-END", "DATE-END")
+    seconds = _exposure(facts, None if start is None or end is None else (end - start) / SECOND)
+    if end is None and start is not None and (uncertain or seconds is not None):
+        end = start + (uncertain or (seconds or 0.0) * SECOND)
+    if start is not None and end is not None and end < start:
+        facts.warnings.append(f"the observation ends (MJD {end:.6f}) before it begins (MJD {start:.6f})")
+        end = None
     return Observation(
         t_min=start,
-        t_max=None if start is None else start + length,
+        t_max=end,
         t_exptime=seconds,
         t_resolution=seconds,
         facility=facts.text("TELESCOP"),
@@ -128,11 +133,26 @@ def _observation(facts: Facts) -> Observation:
     )
 
 
+def _exposure(facts: Facts, elapsed: float | None) -> float | None:
+    """Return the exposure time (s): XPOSURE, which FITS 4.0 reserves, else EXPTIME, else EXPOSURE.
+
+    Where both of the last are given, EXPTIME may be that of one of many readings, as in X-ray astronomy: EXPOSURE
+    counts if it is the longer one, and not longer than the observation.
+    """
+    reserved, one, whole = (facts.exposure(keyword) for keyword in ("XPOSURE", "EXPTIME", "EXPOSURE"))
+    if reserved is not None:
+        return reserved
+    if one is None or (whole is not None and elapsed is not None and one < whole <= 1.01 * elapsed):
+        return whole
+    return one
+
+
 def _start(facts: Facts) -> tuple[float | None, float]:
     """Return when the observation began, MJD UTC (d), and how uncertain that is (d)."""
+    begun = _moment(facts, "MJD-BEG", "DATE-BEG")
     scale = facts.scale()
-    if scale is None:
-        return None, 0.0
+    if begun is not None or scale is None:
+        return begun, 0.0
     days = facts.number("MJD-OBS")
     if days is not None:
         return facts.mjd(days, scale, "MJD-OBS"), 0.0
@@ -145,3 +165,15 @@ def _start(facts: Facts) -> tuple[float | None, float]:
     if clock is not None and re.fullmatch(r"\d\d:\d\d:\d\d(\.\d*)?", clock):
         return facts.date(f"{date}T{clock}", scale, "DATE-OBS and TIME-OBS"), 0.0
     return facts.date(date, scale, "DATE-OBS"), 1.0
+
+
+def _moment(facts: Facts, days_keyword: str, date_keyword: str) -> float | None:
+    """Return a moment, MJD UTC (d), that one of two keywords gives; None for a date without a clock time."""
+    scale = facts.scale()
+    if scale is None:
+        return None
+    days = facts.number(days_keyword)
+    if days is not None:
+        return facts.mjd(days, scale, days_keyword)
+    date = facts.text(date_keyword)
+    return facts.date(date, scale, date_keyword) if date is not None and "T" in date else None

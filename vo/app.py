@@ -15,7 +15,7 @@ from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
 from imageserv.core.service import Service
 
 from .edge import Edge
-from .faults import error_response
+from .faults import Dialect, error_response
 from .health import Health
 from .images import Budget
 from .ivoa.routes import Ivoa
@@ -56,7 +56,7 @@ def create_app(service: Service) -> Starlette:
 
     async def front_page(request: Request) -> Response:
         # Written anew each time: it shows an image that is there now.
-        text = await threads.run(request, lambda: front(urls, service))
+        text = await threads.run(request, lambda: front(urls, service, request.headers))
         return Response(text, media_type="text/html")
 
     def fixed(text: str) -> Endpoint:
@@ -91,13 +91,13 @@ def create_app(service: Service) -> Starlette:
             _route(f"{prefix}/v1/schema", v1.schema),
             _route(f"{prefix}/v1/openapi.json", v1.openapi),
             _route(f"{prefix}/v1/{{db_id}}", v1.images, "POST"),
-            _route(f"{prefix}/vo/availability", ivoa.availability),
-            _route(f"{prefix}/vo/capabilities", ivoa.capabilities),
+            _route(f"{prefix}/vo/availability", ivoa.availability, dialect="votable"),
+            _route(f"{prefix}/vo/capabilities", ivoa.capabilities, dialect="votable"),
             _route(f"{prefix}/vo/openapi.json", ivoa.openapi),
-            _route(f"{prefix}/vo/examples", ivoa.examples),
-            _route(f"{prefix}/vo/sia", ivoa.sia, "POST"),
-            _route(f"{prefix}/vo/links", ivoa.links, "POST"),
-            _route(f"{prefix}/vo/sync", ivoa.sync, "POST"),
+            _route(f"{prefix}/vo/examples", ivoa.examples, dialect="votable"),
+            _route(f"{prefix}/vo/sia", ivoa.sia, "POST", dialect="votable"),
+            _route(f"{prefix}/vo/links", ivoa.links, "POST", dialect="votable"),
+            _route(f"{prefix}/vo/sync", ivoa.sync, "POST", dialect="soda"),
             _route(f"{prefix}/vo/files/{{db_id}}/{{identifier:path}}", ivoa.file),
         ]
     app = Starlette(
@@ -111,7 +111,7 @@ def create_app(service: Service) -> Starlette:
     return app
 
 
-def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
+def _route(path: str, endpoint: Endpoint, *methods: str, dialect: Dialect = "v1") -> Route:
     """Make a route for GET, HEAD, further methods, and the OPTIONS that browsers ask before a request."""
     allowed = ", ".join((*_READ, *methods, "OPTIONS"))
     preflight = {
@@ -122,6 +122,7 @@ def _route(path: str, endpoint: Endpoint, *methods: str) -> Route:
     }
 
     async def answer(request: Request) -> Response:
+        request.state.dialect = dialect
         if request.method == "OPTIONS":
             return Response(None, 204, preflight)
         if request.method not in (*_READ, *methods):

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
@@ -37,7 +39,7 @@ class Received:
     document: dict[str, Any] | None = None
 
 
-async def receive(request: Request, max_bytes: int) -> Received:
+async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Received:
     """Read a request's query string and body.
 
     Sets ``responseformat`` of the request's state, for error documents too.
@@ -48,6 +50,8 @@ async def receive(request: Request, max_bytes: int) -> Received:
         A GET, HEAD or POST.
     max_bytes
         The most that the query string, and the body, may hold.
+    json
+        Whether the resource takes a JSON body, too.
 
     Raises
     ------
@@ -68,14 +72,15 @@ async def receive(request: Request, max_bytes: int) -> Received:
     body = await _body(request, max_bytes)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     document: dict[str, Any] | None = None
-    if media_type == _JSON or media_type.endswith("+json"):
+    if json and (media_type == _JSON or media_type.endswith("+json")):
         document = load_json(body)
     elif media_type == _FORM:
         pairs += _form(body)
     elif media_type == _MULTIPART:
         pairs += await _multipart(request, body)
     elif body:
-        raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {_FORM}, {_MULTIPART} or {_JSON}")
+        taken = f"{_FORM}, {_MULTIPART} or {_JSON}" if json else f"{_FORM} or {_MULTIPART}"
+        raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {taken}")
     _note_format(request, pairs)
     return Received(pairs, document)
 
@@ -140,6 +145,10 @@ async def _multipart(request: Request, body: bytes) -> tuple[tuple[str, str], ..
 
     # The body is bounded already, so its fields are; starlette's own bound, 1000, is less than a batch of identifiers.
     fields = len(body)
+    _, options = parse_options_header(request.headers["content-type"])
+    # The parser drops a part that does not end: a cutout without its last parameter would be the whole image.
+    if not re.search(rb"(?:^|\r\n)--%s--[ \t]*(?:\r\n|$)" % re.escape(options.get(b"boundary", b"")), body):
+        raise UsageFault("the body is not usable multipart/form-data: its closing boundary is missing")
     try:
         async with Request(request.scope, replay).form(max_files=0, max_fields=fields, max_part_size=fields) as form:
             return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))

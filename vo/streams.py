@@ -21,6 +21,7 @@ def document_response(
     ----------
     pieces
         The document; the first two are made now, so that what fails at the beginning is an error of the request.
+        A piece of no bytes gives the opportunity to look whether the client is still there.
     headers
         Of the response.
     media_type
@@ -28,11 +29,11 @@ def document_response(
     threads
         Where the other pieces are made.
     """
-    first = next(pieces, b"")
-    second = next(pieces, None)
+    first = next(pieces)
+    second = next(pieces, None) if first else b""
     if second is None:
         return Response(first, 200, headers, media_type)
-    return _Streamed([first, second], pieces, headers, media_type, threads)
+    return _Streamed([piece for piece in (first, second) if piece], pieces, headers, media_type, threads)
 
 
 class _Streamed(Response):
@@ -50,6 +51,9 @@ class _Streamed(Response):
         self._pieces = pieces
         self._threads = threads
 
+    def _next(self) -> bytes | None:
+        return next(self._pieces, None)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send piece by piece: each waits until the client has taken most of those before.
 
@@ -62,10 +66,11 @@ class _Streamed(Response):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             try:
                 while not await request.is_disconnected():
-                    piece = await self._threads.step(lambda: next(self._pieces, b""))
-                    if not piece:
+                    more = await self._threads.step(self._next)
+                    if more is None:
                         break
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if more:
+                        await send({"type": "http.response.body", "body": more, "more_body": True})
             except BrokenTable as error:
                 log_fault(request, error)
         await send({"type": "http.response.body", "body": b""})

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from imageserv.core.errors import LimitFault
 from imageserv.core.sky.stencil import Circle, Polygon, Range, Section, Shape
 
 from .literals import bound, real
@@ -52,6 +53,8 @@ def polygon(text: str) -> Polygon:
     ValueError
         Raised if the text is not six numbers or more, an even count, in range, or if
         neighbouring corners are opposite points of the sky: no one great circle joins them.
+    LimitFault
+        Raised if it has more than `most_corners`.
     """
     numbers = _reals(text.split(), _POLYGON)
     corners = [(_reduced(lon), lat) for lon, lat in zip(numbers[::2], numbers[1::2], strict=False)]
@@ -60,7 +63,7 @@ def polygon(text: str) -> Polygon:
     if len(numbers) % 2 or len(corners) < 3 or not all(-90 <= lat <= 90 for _, lat in corners):
         raise ValueError(f"must be {_POLYGON}; the latitudes are -90 to 90")
     if len(corners) > most_corners:
-        raise ValueError(f"has {len(corners)} corners; at most {most_corners} are read")
+        raise LimitFault(f"the polygon has {len(corners)} corners; at most {most_corners} are read")
     for (lon, lat), (other_lon, other_lat) in zip(corners, [*corners[1:], corners[0]], strict=True):
         if lat == -other_lat and (abs(lat) == 90 or (lon - other_lon) % 360 == 180):
             raise ValueError("has neighbouring corners that are opposite points of the sky: no one line joins them")

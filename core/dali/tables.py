@@ -104,7 +104,7 @@ def _json_value(value: Value) -> Value:
 
 def write_table(
     writer: TableWriter,
-    rows: Iterable[Sequence[Value]],
+    rows: Iterable[Sequence[Value] | None],
     most: int,
     *,
     overflow: str = "there are more rows than were asked for, or are allowed",
@@ -114,6 +114,8 @@ def write_table(
 
     Parameters
     ----------
+    rows
+        None for "nothing yet": a piece of no bytes is yielded, so that whoever takes the pieces may stop.
     most
         After so many rows it ends, with the status OVERFLOW if there is another.
     overflow
@@ -133,6 +135,9 @@ def write_table(
     parts, size, count, out = [writer.head.decode()], len(writer.head), 0, False
     try:
         for values in rows:
+            if values is None:
+                yield b""
+                continue
             if count == most:
                 end = writer.tail("OVERFLOW", overflow)
                 break

@@ -78,6 +78,10 @@ class Registry(Protocol):
         """
         ...
 
+    def search_pages(self, datasets: Sequence[str], search: Search) -> Iterator[list[ImageRecord]]:
+        """Yield the same, some at a time; pages may be empty, so that whoever waits for an image can give up."""
+        ...
+
     def sample(self, dataset: str) -> ImageRecord | None:
         """Return one image of a dataset, always the same one: of those with a footprint, else of all, the first."""
         ...

@@ -99,7 +99,7 @@ def record(row: Sequence[Any], footprint: Footprint | None) -> ImageRecord:
     """Return the record of a row."""
     (
         _, dataset, identifier, science_id, data_id, band, size, planes, width, height, channels, pol_states,
-        _, _, _, _, scale, *_,
+        kind, _, _, _, scale, *_,
     ) = row  # fmt: skip
     return ImageRecord(
         dataset=dataset,
@@ -116,6 +116,7 @@ def record(row: Sequence[Any], footprint: Footprint | None) -> ImageRecord:
         channels=channels,
         pol_states=_states(pol_states),
         observation=Observation(*row[_SEEN:-3]),
+        cube=kind == "cube",
     )
 
 

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from .rows import COLUMNS, S_FOV, SELECTED, footprints, record, records, values
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours
 _VERSION = 2
 
-_PAGE = 1000
+_PAGE = 250
 """How many images of an answer are in memory at once."""
 
 _MOST_CANDIDATES = 200_000
@@ -201,6 +202,10 @@ class SqliteRegistry:
         )
 
     def search(self, datasets: Sequence[str], search: Search) -> Iterator[ImageRecord]:
+        """Yield the images that satisfy a search."""
+        return chain.from_iterable(self.search_pages(datasets, search))
+
+    def search_pages(self, datasets: Sequence[str], search: Search) -> Iterator[list[ImageRecord]]:
         """Yield the images that satisfy a search, a page at a time."""
         datasets = list(dict.fromkeys(datasets))
         condition, parameters = conditions(search)
@@ -223,16 +228,14 @@ class SqliteRegistry:
         datasets: Sequence[str],
         candidates: NDArray[np.int64] | None,
         shapes: Sequence[Shape],
-    ) -> Iterator[ImageRecord]:
+    ) -> Iterator[list[ImageRecord]]:
         for dataset in datasets:
             for page in self._pages(dataset, candidates):
                 rows = self._ask(question, [json.dumps(page), dataset, *parameters])
                 outlines = footprints(rows)
                 fields = np.array([row[S_FOV] for row in rows], dtype=float)
                 met = meeting(shapes, outlines, fields) if shapes else [True] * len(rows)
-                for row, outline, meets in zip(rows, outlines, met, strict=True):
-                    if meets:
-                        yield record(row, outline)
+                yield [record(row, outline) for row, outline, meets in zip(rows, outlines, met, strict=True) if meets]
 
     def _named(self, datasets: Sequence[str], identifiers: Sequence[str]) -> NDArray[np.int64]:
         """Return the ids, in order, of the images with these identifiers."""
@@ -330,9 +333,9 @@ class SqliteRegistry:
         try:
             now = _identity(self._path)
         except OSError as error:
-            raise UnavailableFault(f"the registry {self._path} is gone: {error.strerror}") from error
+            raise UnavailableFault(f"the registry {self._path.name} is gone: {error.strerror}") from error
         if now != self._opened:
-            raise UnavailableFault(f"the registry {self._path} is another one now: start the service again")
+            raise UnavailableFault(f"the registry {self._path.name} is another one now: start the service again")
         self._ask("SELECT 1 FROM files LIMIT 1", {})
 
     def _ask(self, question: str, parameters: dict[str, Any] | list[Any]) -> list[Any]:

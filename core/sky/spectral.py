@@ -126,6 +126,11 @@ class SpectralAxis:
         return np.minimum(first, second), np.maximum(first, second)  # NaN if either is
 
 
+def spectral_axes(header: fits.Header) -> list[int]:
+    """Return the FITS axes, counted from 0, that are spectral by their CTYPE, whether or not they can be used."""
+    return axes_of_type(header, *_TYPES)
+
+
 def spectral_axis(header: fits.Header) -> SpectralAxis | None:
     """Find the first spectral axis of an image's primary WCS that can be used.
 
@@ -140,7 +145,7 @@ def spectral_axis(header: fits.Header) -> SpectralAxis | None:
         None if there is no such axis, if it has no channel of a known
         wavelength, or if it is a velocity or redshift without a rest frequency or wavelength.
     """
-    for axis in axes_of_type(header, *_TYPES):
+    for axis in spectral_axes(header):
         wcs = one_axis(header, axis)
         if wcs is None or wcs.wcs.spec != 0:
             continue

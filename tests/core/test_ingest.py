@@ -127,6 +127,7 @@ def test_channels_and_states_of_polarization_are_read(open_repository: OpenRepos
     run(repository)
     record = images(repository)[3]
     assert (record.shape, record.channels, record.pol_states) == ((4, 3), 5, ("U", "V"))
+    assert [image.cube for image in images(repository).values()].count(True) == 1
     # Five channels are 5 MHz wide from edge to edge: what the file says, not what the filter r would.
     assert record.observation.em_min == pytest.approx(LIGHT / 1402.5e6, rel=1e-12)
     assert record.observation.em_max == pytest.approx(LIGHT / 1397.5e6, rel=1e-12)
@@ -136,7 +137,7 @@ def test_channels_and_states_of_polarization_are_read(open_repository: OpenRepos
     ("cards", "channels", "states", "em_min"),
     [
         ({"CTYPE1": "", "CTYPE2": ""}, 5, ("U", "V"), LIGHT / 1402.5e6),
-        ({"CTYPE4": "VRAD", "CUNIT4": "m/s"}, 1, ("U", "V"), 5.5e-7),  # no rest frequency
+        ({"CTYPE4": "VRAD", "CUNIT4": "m/s"}, 5, ("U", "V"), 5.5e-7),  # no rest frequency
         ({"CTYPE3": "", "CTYPE4": ""}, 1, (), 5.5e-7),
         ({"CRVAL3": 30.0}, 5, (), LIGHT / 1402.5e6),
         ({"CRVAL3": -1.0}, 5, ("RR", "LL"), LIGHT / 1402.5e6),

@@ -168,18 +168,20 @@ def test_what_is_not_known_is_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "states", "kind", "written"),
+    ("channels", "states", "cube", "written"),
     [
-        (1, (), "image", None),
-        (1, ("I",), "image", "/I/"),
-        (2, (), "cube", None),
-        (1, ("I", "Q", "U", "V"), "cube", "/I/Q/U/V/"),  # ObsCore 1.1 section B.6.6
-        (7, ("XX", "YY"), "cube", "/XX/YY/"),
+        (1, (), False, None),
+        (1, ("I",), False, "/I/"),
+        (2, (), True, None),
+        (1, ("I", "Q", "U", "V"), True, "/I/Q/U/V/"),  # ObsCore 1.1 section B.6.6
+        (7, ("XX", "YY"), True, "/XX/YY/"),
+        (1, (), True, None),  # along an axis of another kind
     ],
 )
-def test_cubes_and_polarization(channels: int, states: tuple[str, ...], kind: str, written: str | None) -> None:
-    record = replace(RECORD, channels=channels, pol_states=states)
+def test_cubes_and_polarization(channels: int, states: tuple[str, ...], cube: bool, written: str | None) -> None:
+    record = replace(RECORD, channels=channels, pol_states=states, cube=cube)
     found = named(record)
+    kind = "cube" if cube else "image"
     assert (found["dataproduct_type"], dataproduct_type(record)) == (kind, kind)
     assert (found["em_xel"], found["pol_states"], found["pol_xel"]) == (channels, written, len(states))
 

@@ -105,8 +105,12 @@ def test_science_ids_do_not_change_between_runs() -> None:
     [
         # MJD 51544 is 2000-01-01, 51544.5 its noon; TAI was 32 s ahead of UTC.
         ({"MJD-OBS": 51544.5, "EXPTIME": 43.2}, 51544.5, 51544.5005),
-        ({"DATE-OBS": "2000-01-01T12:00:00"}, 51544.5, 51544.5),
-        ({"DATE-OBS": "2000-01-01T12:00:32", "TIMESYS": "TAI"}, 51544.5, 51544.5),
+        ({"DATE-OBS": "2000-01-01T12:00:00"}, 51544.5, None),
+        ({"DATE-OBS": "2000-01-01T12:00:32", "TIMESYS": "TAI"}, 51544.5, None),
+        ({"DATE-BEG": "2000-01-01T12:00:00", "DATE-END": "2000-01-02T00:00:00"}, 51544.5, 51545.0),
+        ({"MJD-BEG": 51544.5, "MJD-END": 51546.0, "EXPTIME": 43.2}, 51544.5, 51546.0),
+        ({"MJD-OBS": 51544.5, "DATE-END": "2000-01-01T11:00:00"}, 51544.5, None),
+        ({"MJD-OBS": 51544.5, "DATE-END": "2000-01-02"}, 51544.5, None),
         ({"DATE-OBS": "2000-01-01", "TIME-OBS": "12:00:00", "EXPTIME": 43.2}, 51544.5, 51544.5005),
         ({"DATE-OBS": "2000-01-01", "EXPTIME": 43.2}, 51544.0, 51545.0),
         ({"DATE-OBS": "01/01/99"}, 51179.0, 51180.0),
@@ -122,6 +126,22 @@ def test_times(cards: dict[str, object], t_min: float | None, t_max: float | Non
     for value, expected in ((found.observation.t_min, t_min), (found.observation.t_max, t_max)):
         assert value == (expected if expected is None else pytest.approx(expected, abs=1e-9))
     assert found.observation.t_exptime == cards.get("EXPTIME")
+
+
+@pytest.mark.parametrize(
+    ("cards", "seconds"),
+    [
+        ({"EXPTIME": 3.2}, 3.2),
+        ({"EXPOSURE": 60.0}, 60.0),
+        ({"XPOSURE": 50.0, "EXPTIME": 60.0}, 50.0),
+        ({"EXPTIME": 3.2, "EXPOSURE": 43200.0, "DATE-END": "2000-01-02T00:00:00"}, 43200.0),  # of one reading of many
+        ({"EXPTIME": 3.2, "EXPOSURE": 99999.0, "DATE-END": "2000-01-02T00:00:00"}, 3.2),  # longer than it took
+        ({"EXPTIME": 3.2, "EXPOSURE": 43200.0}, 3.2),
+    ],
+)
+def test_exposure_times(cards: dict[str, object], seconds: float, recognise: Recognise) -> None:
+    (found,) = recognise(fits.PrimaryHDU(SKY, fits.Header({"DATE-OBS": "2000-01-01T12:00:00", **cards})))
+    assert (found.observation.t_exptime, found.observation.t_resolution) == (seconds, seconds)
 
 
 def test_the_primary_header_tells_what_the_image_does_not(recognise: Recognise) -> None:

@@ -183,7 +183,7 @@ def test_json_bodies_are_refused(client: httpx.Client) -> None:
     for resource in REQUESTS:
         response = client.post(f"{VO}/{resource}", json={"ID": DID})
         assert response.status_code == 400
-        assert "takes a query string or a form, not JSON" in response.text
+        assert "application/json: send application/x-www-form-urlencoded or multipart/form-data" in response.text
 
 
 @pytest.mark.parametrize("resource", [*REQUESTS, "capabilities", "availability", "examples"])

@@ -481,13 +481,14 @@ class DiskGone(Exception):
 def break_search(service: Service, patch: pytest.MonkeyPatch, after: int) -> None:
     """Let a search fail after some rows, if need be the same ones again."""
     repository = service.repositories["Both"]
-    search = repository.search
+    search = repository.search_pages
 
-    def failing(*arguments: Any) -> Iterator[ImageRecord]:
-        yield from islice(cycle(search(*arguments)), after)
+    def failing(*arguments: Any) -> Iterator[list[ImageRecord]]:
+        pages = list(search(*arguments))
+        yield from ([record] for record in islice(cycle([record for page in pages for record in page]), after))
         raise DiskGone("the secret reason")
 
-    patch.setattr(repository, "search", failing)
+    patch.setattr(repository, "search_pages", failing)
 
 
 def test_a_fault_in_mid_stream_is_told_after_the_table(
@@ -551,8 +552,8 @@ def test_the_same_question_gets_the_same_bytes(client: httpx.Client) -> None:
     assert json.dumps(first.decode()).count("images.example.org") > 3
 
 
-def test_too_many_positions_are_refused(archive: Path, serve: Serve) -> None:
-    service = open_service(load(archive, {"IMAGESERV_LIMITS__MAX_POSITIONS": "3"}))
+def test_too_many_values_are_refused(archive: Path, serve: Serve) -> None:
+    service = open_service(load(archive, {"IMAGESERV_LIMITS__MAX_VALUES": "3"}))
     client = serve(service).client
     one = ("POS", "CIRCLE 10 20 0.1")
     assert client.get(f"{SIA}?{urlencode([one] * 3)}").status_code == 200

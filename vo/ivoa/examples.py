@@ -14,7 +14,6 @@ from imageserv.core.sky.footprint import vectors_to_degrees
 from .links import SODA_SYNC
 from .links import STANDARD as DATALINK_STANDARD
 from .sia import STANDARD as SIA_STANDARD
-from .sia import may_see
 
 _VOCABULARY = "http://www.ivoa.net/rdf/examples#"
 
@@ -52,7 +51,7 @@ def service_examples(service: Service, headers: Mapping[str, str]) -> list[Servi
     found: list[ServiceExample] = []
     for repository in service.repositories.values():
         for dataset in repository.datasets:
-            record = repository.registry.sample(dataset) if may_see(repository, dataset, headers) else None
+            record = repository.registry.sample(dataset) if repository.admits(dataset, headers) else None
             if record is None:
                 continue
             did = repository.publisher_did(record)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from imageserv.core.dali.literals import choice, integer, interval, interval_or_number
 from imageserv.core.dali.parameters import Parameter
-from imageserv.core.dali.shapes import circle, polygon, section, shape
+from imageserv.core.dali.shapes import circle, most_corners, polygon, section, shape
 from imageserv.core.dataset import Dataset
 from imageserv.core.errors import PluginFault, UsageFault
 from imageserv.core.obscore import POL_STATES
@@ -72,7 +72,7 @@ ID = Parameter(
 POS = Parameter(
     "POS",
     shape,
-    "Part of the sky to cut out: CIRCLE, RANGE or POLYGON and ICRS degrees.",
+    f"Part of the sky to cut out: CIRCLE, RANGE or POLYGON (of at most {most_corners} corners) and ICRS degrees.",
     ucd="pos.outline;obs",
     example="CIRCLE 37.6446 0.1046 0.005",
 )
@@ -90,7 +90,7 @@ CIRCLE = Parameter(
 POLYGON = Parameter(
     "POLYGON",
     polygon,
-    "Polygon to cut out: longitude and latitude of each corner (ICRS).",
+    f"Polygon to cut out: longitude and latitude of each of at most {most_corners} corners (ICRS).",
     unit="deg",
     ucd="pos.outline;obs",
     datatype="double",
@@ -129,7 +129,7 @@ TIME = Parameter(
 POL = Parameter(
     "POL",
     choice(*POL_STATES),
-    "State of polarization; of several, any will do.",
+    "State of polarization to cut out of a cube; of several, with all that the cube has between them.",
     multiple=True,
     ucd="meta.code;phys.polarization",
     options=POL_STATES,
@@ -146,7 +146,7 @@ SODA_FORMAT = Parameter(
     _fits,
     "Format of the cutout.",
     ucd="meta.code.mime",
-    options=FITS["fits"],
+    options=("fits", *FITS["fits"]),
 )
 SODA_METADATA = Parameter(
     "METADATA",

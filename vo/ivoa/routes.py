@@ -9,13 +9,12 @@ from starlette.responses import JSONResponse, Response
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.vosi import availability_json, availability_xml, capabilities_json, capabilities_xml
-from imageserv.core.errors import NoOverlapFault, NotFoundFault, UsageFault
+from imageserv.core.errors import NoOverlapFault, NotFoundFault
 from imageserv.core.maintenance import announced
 from imageserv.core.obscore import DATALINK
 from imageserv.core.selection import Selection
 from imageserv.core.service import Service
 from imageserv.vo.answers import cutout_response, header_response, whole_response
-from imageserv.vo.faults import Dialect
 from imageserv.vo.health import Health
 from imageserv.vo.images import FITS, Budget, conditions
 from imageserv.vo.requests import receive
@@ -27,6 +26,7 @@ from . import examples, links, sia, soda, vosi
 from .openapi import openapi
 from .parameters import LINKS, RESPONSEFORMAT, RUNID, soda_parameters
 
+_IDENTIFIER = 400  # bytes of a form that one identifier takes at the most: it has less than 256 characters
 _LINKS_FORMATS = {"votable": (DATALINK, "application/x-votable+xml", "text/xml", "application/xml")}
 
 
@@ -100,7 +100,7 @@ class Ivoa:
 
     async def sia(self, request: Request) -> Response:
         """Search for images (SIA 2.0)."""
-        pairs = await self._pairs(request, "votable")
+        pairs = await self._pairs(request)
         question = sia.read_question(pairs, self._service.config.limits)
 
         def answer() -> Response:
@@ -112,10 +112,12 @@ class Ivoa:
 
     async def links(self, request: Request) -> Response:
         """Say what can be done with some images (DataLink 1.1)."""
-        pairs = await self._pairs(request, "votable")
+        limits = self._service.config.limits
+        # As many identifiers as are allowed must fit in, percent-encoded.
+        pairs = await self._pairs(request, max(limits.max_request_bytes, limits.max_ids * _IDENTIFIER))
         given = parse_parameters(LINKS, pairs).values
         _, media_type = negotiate(None, given.get("RESPONSEFORMAT"), _LINKS_FORMATS)
-        most = self._service.config.limits.max_ids
+        most = limits.max_ids
 
         def answer() -> Response:
             pieces = links.links(self._service, self._urls, given.get("ID", ()), request.headers, most)
@@ -125,7 +127,7 @@ class Ivoa:
 
     async def sync(self, request: Request) -> Response:
         """Cut an image (SODA 1.0)."""
-        question = soda.read_question(await self._pairs(request, "soda"))
+        question = soda.read_question(await self._pairs(request))
         asked = conditions(request)
 
         def answer() -> Response:
@@ -162,12 +164,10 @@ class Ivoa:
 
         return await self._threads.run(request, answer)
 
-    async def _pairs(self, request: Request, dialect: Dialect) -> tuple[tuple[str, str], ...]:
-        """Read a request's parameters; errors are told in the protocol's own way from here on."""
-        request.state.dialect = dialect
-        received = await receive(request, self._service.config.limits.max_request_bytes)
-        if received.document is not None:
-            raise UsageFault("this resource takes a query string or a form, not JSON")
+    async def _pairs(self, request: Request, max_bytes: int | None = None) -> tuple[tuple[str, str], ...]:
+        """Read a request's parameters."""
+        most = max_bytes or self._service.config.limits.max_request_bytes
+        received = await receive(request, most, json=False)
         run_id = parse_parameters((RUNID,), received.pairs).values.get("RUNID")
         if run_id is not None:
             request.state.run_id = run_id

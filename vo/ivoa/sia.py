@@ -12,7 +12,7 @@ from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.tables import FORMATS, DelimitedWriter, JsonWriter, TableWriter, write_table
 from imageserv.core.dali.votable import TableDocument, Value
-from imageserv.core.errors import AuthenticationFault, AuthorizationFault, LimitFault
+from imageserv.core.errors import LimitFault
 from imageserv.core.identifiers import split_did
 from imageserv.core.obscore import DATALINK, FIELDS, Access, row
 from imageserv.core.repository import Repository
@@ -80,10 +80,13 @@ def read_question(pairs: Sequence[tuple[str, str]], limits: Limits) -> SiaQuesti
     """
     given: Mapping[str, Any] = parse_parameters(SIA, pairs).values
 
-    if len(given.get("POS", ())) > limits.max_positions:
-        raise LimitFault(
-            f"POS has {len(given['POS'])} values; at most {limits.max_positions} are taken", parameter="POS"
-        )
+    for parameter in SIA:
+        # An index finds identifiers; all other values are compared with each image that is left.
+        if parameter.multiple and parameter.name != "ID" and len(given.get(parameter.name, ())) > limits.max_values:
+            count = len(given[parameter.name])
+            raise LimitFault(
+                f"{parameter.name} has {count} values; at most {limits.max_values} are taken", parameter=parameter.name
+            )
 
     def all_of(name: str) -> tuple[Any, ...]:
         return tuple(dict.fromkeys(given.get(name, ())))
@@ -161,7 +164,9 @@ def _document(urls: Urls, *before: Element) -> TableDocument:
     )
 
 
-def _rows(service: Service, urls: Urls, question: SiaQuestion, headers: Mapping[str, str]) -> Iterator[Sequence[Value]]:
+def _rows(
+    service: Service, urls: Urls, question: SiaQuestion, headers: Mapping[str, str]
+) -> Iterator[Sequence[Value] | None]:
     if question.formats and DATALINK.replace("+", "") not in question.formats:
         return
     for repository in service.repositories.values():
@@ -172,17 +177,17 @@ def _rows(service: Service, urls: Urls, question: SiaQuestion, headers: Mapping[
             name
             for name, plugin in repository.datasets.items()
             if (not question.calib_levels or plugin.declaration.calib_level in question.calib_levels)
-            and may_see(repository, name, headers)
+            and repository.admits(name, headers)
         ]
         if search is None or not datasets:
             continue
-        for record in repository.search(search, datasets):
-            did = repository.publisher_did(record)
-            yield row(
-                record,
-                repository.datasets[record.dataset].declaration,
-                Access(repository.name, did, urls.links(did)),
-            )
+        for page in repository.search_pages(search, datasets):
+            if not page:
+                yield None
+            for record in page:
+                did = repository.publisher_did(record)
+                dataset = repository.datasets[record.dataset].declaration
+                yield row(record, dataset, Access(repository.name, did, urls.links(did)))
 
 
 def _in_repository(service: Service, repository: Repository, question: SiaQuestion) -> Search | None:
@@ -193,15 +198,6 @@ def _in_repository(service: Service, repository: Repository, question: SiaQuesti
     split = [parts for identifier in question.identifiers if (parts := split_did(identifier)) is not None]
     local = tuple(parts[2].lower() for parts in split if (parts[0].lower(), parts[1].lower()) == home)
     return replace(question.search, identifiers=local) if local else None
-
-
-def may_see(repository: Repository, dataset: str, headers: Mapping[str, str]) -> bool:
-    """Tell whether plugins let a client with these headers have images of a dataset."""
-    try:
-        repository.authorise(dataset, headers)
-    except (AuthenticationFault, AuthorizationFault):
-        return False
-    return True
 
 
 def _links_descriptor(urls: Urls) -> Descriptor:

@@ -64,7 +64,7 @@ def capabilities(urls: Urls, service: Service) -> list[Capability]:
             SIA_STANDARD,
             f"Search for images of {', '.join(service.repositories)}. An answer has {limits.default_records} rows,"
             f" or as many as MAXREC says, {limits.max_records} at the most."
-            f" One search may have {limits.max_positions} positions.",
+            f" One search may have {limits.max_values} values of a parameter.",
         ),
         Capability(
             (Interface(urls.vo("links"), "base", version="1.1", result_type=DATALINK),),

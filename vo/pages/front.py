@@ -1,5 +1,7 @@
 """The page at ``/``."""
 
+from collections.abc import Mapping
+
 from imageserv.core.dali.documents import Element
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
@@ -10,10 +12,10 @@ from .html import code, link, page, tag
 from .recipes import recipes
 
 
-def front(urls: Urls, service: Service) -> str:
+def front(urls: Urls, service: Service, headers: Mapping[str, str]) -> str:
     """Write the page: what is here in plain words, how to get an image, and requests to try. Reads registries."""
     names = ", ".join(service.repositories)
-    ready = recipes(urls, service)
+    ready = recipes(urls, service, headers)
     return page(
         "ImageServ",
         tag(

@@ -47,7 +47,7 @@ def sia(urls: Urls, service: Service) -> str:
             "p",
             f"An answer has {limits.default_records} rows unless MAXREC says otherwise, and {limits.max_records} at the"
             " most; if there are more, the last INFO of a VOTable is OVERFLOW (JSON: query_status; CSV"
-            f" cannot tell). One search may have {limits.max_positions} positions. MAXREC=0 answers a"
+            f" cannot tell). One search may have {limits.max_values} values of a parameter. MAXREC=0 answers a"
             f" description of the service. RESPONSEFORMAT is one of {', '.join(TABLES)}, or their media"
             " types. Errors are VOTables, for those who ask for another format plain text, that begin with UsageFault,"
             " TransientFault or FatalFault.",

@@ -1,5 +1,7 @@
 """Recipes to copy: how an image of this very service is had with the programs that astronomers use."""
 
+from collections.abc import Mapping
+
 from imageserv.core.errors import UnavailableFault
 from imageserv.core.obscore import number
 from imageserv.core.service import Service
@@ -32,15 +34,15 @@ stilts cone serviceurl={vo}/sia servicetype=sia2 \\
 """
 
 
-def recipes(urls: Urls, service: Service) -> list[tuple[str, str]]:
+def recipes(urls: Urls, service: Service, headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return recipes, each with the program's name, for the first image that has a place on the sky. Reads registries.
 
-    There are none while there is no such image.
+    There are none while there is no such image, or none that a client with these headers may have.
     """
     for repository in service.repositories.values():
         for dataset in repository.datasets:
             try:
-                record = repository.registry.sample(dataset)
+                record = repository.registry.sample(dataset) if repository.admits(dataset, headers) else None
             except UnavailableFault:  # availability tells of it
                 continue
             if record is None or record.footprint is None or record.pixel_scale is None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageserv.core.dali.shapes import circle, most_corners, polygon, section, shape
+from imageserv.core.errors import LimitFault
 from imageserv.core.sky.stencil import Circle, Polygon, Range, Section
 
 ANY_TEXT = st.text(st.characters())
@@ -115,7 +116,7 @@ def test_corners_that_no_one_line_joins_are_refused(text: str) -> None:
 def test_corners_are_bounded() -> None:
     corners = [f"{at * 300 / most_corners!r} {at % 2}" for at in range(most_corners + 1)]
     assert len(polygon(" ".join(corners[:-1])).vertices) == most_corners
-    with pytest.raises(ValueError, match=f"has {most_corners + 1} corners; at most {most_corners} are read"):
+    with pytest.raises(LimitFault, match=f"has {most_corners + 1} corners; at most {most_corners} are read"):
         polygon(" ".join(corners))
 
 
