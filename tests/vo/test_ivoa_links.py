@@ -364,3 +364,17 @@ def test_a_fault_of_ours_is_an_error_document(
     assert response.headers["x-request-id"] in response.text
     assert "Traceback" not in response.text and "TypeError" not in response.text
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_as_many_identifiers_as_are_allowed_fit_into_one_request(
+    archive: Path, serve: Callable[[Service], Any]
+) -> None:
+    """Though they are as long as they can be: the bound on other bodies, 20,000 bytes here, is for other bodies."""
+    service = open_service(load(archive, {"IMAGESERV_LIMITS__MAX_IDS": "200"}))
+    client = serve(service).client
+    identifiers = [f"ivo://example.org/SKY?image/{number:03}-{'x' * 220}" for number in range(200)]
+    response = client.post(LINKS, data={"ID": identifiers})
+    assert response.status_code == 200
+    assert response.text.count("NotFoundFault: ") == 200
+    assert "OVERFLOW" not in response.text
+    service.close()

@@ -192,6 +192,10 @@ def test_other_methods_are_refused(client: httpx.Client, resource: str) -> None:
         response = client.request(method, f"{VO}/{resource}")
         assert response.status_code == 405
         assert "GET" in response.headers["allow"]
+        if resource == "sync":
+            assert response.text.startswith(f"UsageError: {method} is no method")
+        else:
+            assert f"UsageFault: {method} is no method" in response.text and "<INFO" in response.text
     if resource not in REQUESTS:
         assert client.post(f"{VO}/{resource}").status_code == 405
 

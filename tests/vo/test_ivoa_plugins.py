@@ -283,6 +283,14 @@ def test_what_is_refused_is_refused_by_every_resource_in_its_own_way(
         assert {name for name in ("open", "members", "secret") if did(name) in page} == names
 
 
+def test_the_start_page_has_no_recipe_for_what_its_reader_may_not_have(
+    opener: Callable[..., Service], serve: Callable[[Service], Any]
+) -> None:
+    client = serve(opener("secret", "members", more='extensions = ["guard"]')).client
+    assert "ivo://" not in client.get("/").text
+    assert "ivo://example.org/SKY?members/7" in client.get("/", headers={"X-Token": "t"}).text
+
+
 def test_a_wrapper_of_an_extension_is_around_cutouts_too(
     install: Install, opener: Callable[..., Service], serve: Callable[[Service], Any]
 ) -> None:

@@ -55,6 +55,17 @@ def test_a_body_that_cannot_be_read_is_400(client: httpx.Client, kind: str | Non
     assert words in response.json()["message"]
 
 
+@pytest.mark.parametrize("end", ["", "\r\n--a", "\r\n--a\r\n", "\r\n--a\r\nfoo", "\r\n--a-", "\r\n--a--x", "\n--a--"])
+def test_multipart_that_does_not_end_is_400(client: httpx.Client, end: str) -> None:
+    """Its last part would be lost, and a cutout without its last parameter is the whole image."""
+    part = '--a\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}'
+    body = part.format("ds", "raw") + "\r\n" + part.format("sid", "5646240694")
+    kind = {"Content-Type": 'multipart/form-data; boundary="a"'}
+    assert client.post(V1, content=body + "\r\n--a--\r\n", headers=kind).status_code == 200
+    response = client.post(V1, content=body + end, headers=kind)
+    assert (response.status_code, response.json()["exception"]) == (400, "UsageFault")
+
+
 def test_files_are_not_taken(client: httpx.Client) -> None:
     response = client.post(V1, params=QUERY, files={"ds": ("name.txt", b"raw")})
     assert response.status_code == 400

@@ -146,3 +146,10 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     pieces = list(islice(write_table(TableDocument(FIELDS), endless(), 10**9), 50))
     assert len(pieces) == 50
     assert max(map(len, pieces)) < 70_000
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_rows_that_are_not_there_yet_give_pieces_of_no_bytes(name: str) -> None:
+    pieces = list(write_table(WRITERS[name](), iter([None, None, ROW, None]), 5))
+    assert pieces[:3] == [b"", b"", b""]
+    assert b"".join(pieces).decode() == written(WRITERS[name](), [ROW])

@@ -223,7 +223,7 @@ def satisfies(record: ImageRecord, search: Search) -> bool:
     def among(value: str | None, wanted: Sequence[str]) -> bool:
         return not wanted or value in wanted
 
-    kind = "cube" if record.channels > 1 or len(record.pol_states) > 1 else "image"
+    kind = "cube" if record.cube else "image"
     return all(
         [
             within(seen.em_min, seen.em_max, search.bands),
@@ -251,7 +251,9 @@ def test_constraints_are_judged_as_the_standard_says(
         for row in list(registry.files(dataset)):
             registry.remove_file(dataset, row.stamp.path)
     records = [
-        dataclasses.replace(image(number, None, dataset), observation=seen, pol_states=pol, channels=channels)
+        dataclasses.replace(
+            image(number, None, dataset), observation=seen, pol_states=pol, channels=channels, cube=channels > 1
+        )
         for number, (seen, pol, channels, dataset) in enumerate(made)
     ]
     put(registry, *records)
@@ -337,3 +339,12 @@ def test_a_sample_is_the_first_that_is_on_the_sky(
     put(registry, image(1, square(1, 2), "other"))
     sample = registry.sample("toy")
     assert (sample and sample.science_id) == expected
+
+
+def test_a_search_without_an_image_comes_to_a_stop_again_and_again(registry: SqliteRegistry) -> None:
+    """Its reader can give up between two pages, and others ask the registry meanwhile."""
+    put(registry, *(image(number, em_min=1e-6, em_max=2e-6) for number in range(600)))
+    pages = registry.search_pages(["toy"], Search(bands=((3e-6, 4e-6),)))
+    assert next(pages) == []
+    assert registry.count("toy") == 600
+    assert next(pages) == []
