@@ -306,20 +306,21 @@ def _assembled(header: fits.Header) -> Any:
     distortion, or with SIP terms in any but the one right way.
     """
     terms: dict[str, dict[tuple[int, int], float]] = {"A": {}, "B": {}}
+    values: Any = header
     for keyword in header:
         if keyword.startswith("PV"):
             return None
         if match := _SIP_TERM.match(keyword):
-            terms[match[1]][int(match[2]), int(match[3])] = header[keyword]
+            terms[match[1]][int(match[2]), int(match[3])] = values[keyword]
     sip = None
     if any(keyword.endswith("_ORDER") for keyword in header):
-        orders = [header.get(f"{letter}_ORDER", 0) for letter in terms]
+        orders = [values.get(f"{letter}_ORDER", 0) for letter in terms]
         suffixes = [str(header.get(f"CTYPE{axis}"))[-4:] for axis in (1, 2)]
         if min(orders) < 2 or suffixes != ["-SIP", "-SIP"] or "CRPIX1" not in header or "CRPIX2" not in header:
             return None
         a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
         # Without AP and BP: places are looked up by what A and B do to pixels.
-        sip = Sip(a, b, None, None, (header["CRPIX1"], header["CRPIX2"]))
+        sip = Sip(a, b, None, None, (values["CRPIX1"], values["CRPIX2"]))
     cards = header.tostring(sep="", endcard=False, padding=False)
     linear = [cards[at : at + 80] for at in range(0, len(cards), 80) if not _SIP.match(cards[at : at + 8])]
     try:
