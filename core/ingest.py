@@ -24,7 +24,7 @@ from .manager import DatasetPlugin
 from .record import FileStamp
 from .registry import FileRow, WritableRegistry
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of every recipe: a change in what ingest stores makes it read all files again."""
 
 _COMMIT_SECONDS = 1.0

@@ -262,6 +262,21 @@ def _is_simple(corners: NDArray[np.float64]) -> bool:
     return not parts.any()
 
 
+def _limb(to_sky: ToSky, places: NDArray[np.float64], valid: NDArray[np.bool_]) -> Vectors:
+    """Return where a projection ends, shape (k, 3): the last places on the sky between samples that are and are not."""
+    ends: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    for grid, shown in ((places, valid), (places.swapaxes(0, 1), valid.T)):
+        torn = shown[1:] != shown[:-1]
+        here, there, first = grid[:-1][torn], grid[1:][torn], shown[:-1][torn][:, None]
+        ends.append((np.where(first, here, there), np.where(first, there, here)))
+    inside, outside = (np.concatenate(side) for side in zip(*ends, strict=True))
+    for _ in range(20):
+        middle = (inside + outside) / 2
+        shown = np.isfinite(_sky(to_sky, middle[:, 0], middle[:, 1])[:, :1])
+        inside, outside = np.where(shown, middle, inside), np.where(shown, outside, middle)
+    return _sky(to_sky, inside[:, 0], inside[:, 1])
+
+
 def _covering_cap(to_sky: ToSky, width: int, height: int) -> Footprint:
     """Surround the valid pixels of an image."""
     fineness = 128
@@ -274,10 +289,12 @@ def _covering_cap(to_sky: ToSky, width: int, height: int) -> Footprint:
     off_middle = np.hypot(*np.meshgrid(x - (width - 1) / 2, y - (height - 1) / 2))
     center = sky[np.unravel_index(np.argmin(np.where(valid, off_middle, np.inf)), valid.shape)]
     steps = np.concatenate([separation(sky[1:], sky[:-1]).ravel(), separation(sky[:, 1:], sky[:, :-1]).ravel()])
-    # Between the last valid sample and the limb of a projection there may be somewhat more than one step. The margin,
-    # a thirty-second of the image at the least, also makes the polygon's sides clear the pixels.
-    margin = 4 * np.nanmax(steps) if np.isfinite(steps).any() else np.pi
-    radius = min(float(np.nanmax(separation(sky, center)) + margin), np.pi)
+    # Twice a long step, but not the longest, which lead across a seam or to the limb of a projection: what is
+    # between two samples is nearer than that, and the sides of the polygon clear it.
+    margin = 2 * np.nanpercentile(steps, 90) if np.isfinite(steps).any() else np.pi
+    places = np.stack(np.meshgrid(x, y), axis=-1)
+    reached = np.concatenate([sky[valid], _limb(to_sky, places, valid)])
+    radius = min(float(separation(reached, center).max() + margin), np.pi)
     corners = 32
     east, north, _ = tangent_frame(center)
     angle = np.arange(corners)[:, None] * (2 * np.pi / corners)

@@ -9,7 +9,7 @@ from typing import Any
 import astropy.wcs.tests
 import numpy as np
 import pytest
-from astropy.coordinates import angular_separation
+from astropy.coordinates import SkyCoord, angular_separation
 from astropy.io import fits
 from astropy.wcs import WCS
 from hypothesis import given
@@ -26,6 +26,7 @@ from imageserv.core.sky.footprint import (
     separation,
     vectors_to_degrees,
 )
+from imageserv.core.sky.wcs import SkyWcs
 
 Array = NDArray[np.float64]
 
@@ -464,3 +465,21 @@ def test_real_files() -> None:
             warnings.simplefilter("ignore")
             image = Image(WCS(real), real["NAXIS1"], real["NAXIS2"])
         check_against_pixels(image, margin=0.02)
+
+
+@pytest.mark.parametrize("kind", ["SIN", "ZEA", "ARC", "STG"])
+def test_the_cap_of_an_image_that_ends_at_a_limb_is_not_much_larger_than_what_it_shows(kind: str) -> None:
+    """A square around half the sky: on it to 90 degrees, at its corners beyond (or, in SIN, not at all)."""
+    scale = {"SIN": 0.4, "ZEA": 0.56, "ARC": 0.62, "STG": 0.78}[kind]
+    header = fits.Header({"NAXIS": 2, "NAXIS1": 300, "NAXIS2": 300, "CTYPE1": f"RA---{kind}", "CTYPE2": f"DEC--{kind}"})
+    header.update({"CRVAL1": 65.0, "CRVAL2": 20.0, "CRPIX1": 150.5, "CRPIX2": 150.5, "CDELT1": -scale, "CDELT2": scale})
+    footprint = footprint_of(SkyWcs(header).to_sky, 300, 300)
+    y, x = np.mgrid[:300, :300]
+    wcs: Any = WCS(header)
+    lon, lat = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
+    place = SkyCoord(65.0, 20.0, unit="deg")
+    shown = np.isfinite(lon)
+    farthest = float(np.max(place.separation(SkyCoord(lon[shown], lat[shown], unit="deg")).deg))
+    center, radius = cap(footprint)
+    assert separation(center, degrees_to_vectors(65.0, 20.0)) < np.radians(1.0)
+    assert farthest < np.degrees(radius) < farthest + 12.0
