@@ -64,7 +64,6 @@ def test_ranges(client: httpx.Client, archive: Path, asked: str, status: int, sp
 
 def test_astropy_reads_parts_over_http(live: Any) -> None:
     """With Range requests, as of a file that is too large to fetch."""
-    pytest.importorskip("aiohttp", reason="fsspec reads HTTP with aiohttp")
     with read_fits(f"http://127.0.0.1:{live.port}{G}", use_fsspec=True) as remote:
         part = remote[0].section[10:12, 20:23]
     with read_fits(io.BytesIO(live.client.get(G).content)) as local:

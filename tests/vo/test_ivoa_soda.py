@@ -422,6 +422,7 @@ ERRORS: list[tuple[str, int, str, str]] = [
     (f"ID={G}&RESPONSEFORMAT=png", 400, "UsageError", "Format transformation not available"),
     (f"ID={G}&RESPONSEFORMAT=votable", 400, "UsageError", "Format transformation not available"),
     (f"ID={G}&RUNID={'x' * 65}", 400, "UsageError", "RUNID must be of at most 64 characters"),
+    (f"ID={G}&CIRCEL={RA}+{DEC}+0.001", 400, "UsageError", "did you mean CIRCLE?"),
     (f"ID={G}&DETAIL=planes", 413, "UsageError", "at most 2900"),
     (f"ID={G}&CIRCLE={RA}+{DEC}+180", 413, "UsageError", "at most 2900"),
     (f"ID={CALEXP}&PIXELS=[1:40,1:40]", 413, "UsageError", "at most 2900"),

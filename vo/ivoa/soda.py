@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imageserv.core.dali.parameters import parse_parameters
+from imageserv.core.dali.parameters import near_misses, parse_parameters
 from imageserv.core.errors import MultiValuedParamNotSupported, UsageFault
 from imageserv.core.obscore import POL_STATES
 from imageserv.core.repository import Repository
@@ -32,11 +32,14 @@ class SodaQuestion:
         The values of SODA's parameters, by name.
     pairs
         All of the request's: the image's dataset may know more of them.
+    unknown
+        Names that are none of SODA's.
     """
 
     identifier: str
     given: dict[str, Any]
     pairs: Pairs
+    unknown: tuple[str, ...]
 
     @property
     def media_type(self) -> str:
@@ -59,7 +62,8 @@ def read_question(pairs: Pairs) -> SodaQuestion:
     UsageFault
         Raised if ID is missing, or a value cannot be read.
     """
-    given = dict(parse_parameters(SODA, pairs).values)
+    parsed = parse_parameters(SODA, pairs)
+    given = dict(parsed.values)
     if "ID" not in given:
         raise UsageFault("ID is missing: it names the image by its publisher DID", parameter="ID")
     spatial = [parameter.name for parameter in SPATIAL if parameter.name in given]
@@ -67,7 +71,7 @@ def read_question(pairs: Pairs) -> SodaQuestion:
         raise MultiValuedParamNotSupported(
             f"{' and '.join(spatial)} both say which part of the image: give one of them", parameter=spatial[1]
         )
-    return SodaQuestion(given["ID"], given, pairs)
+    return SodaQuestion(given["ID"], given, pairs, parsed.unknown)
 
 
 def find_image(service: Service, question: SodaQuestion) -> tuple[Repository, Selection]:
@@ -88,13 +92,19 @@ def cutout_request(repository: Repository, selection: Selection, question: SodaQ
     Raises
     ------
     UsageFault
-        Raised if a parameter that the dataset adds cannot be read.
+        Raised if a parameter that the dataset adds cannot be read, or if the
+        whole image would be given to one who misspelt the part that is wanted.
     """
     dataset = repository.datasets[selection.record.dataset].declaration
     own = parse_parameters(dataset.parameters, question.pairs).values
     given = question.given
     cuts = {parameter.name for parameter in (*SPATIAL, BAND, TIME, POL, DETAIL)}
     if not own and not cuts & given.keys():
+        # Unknown parameters are ignored; but whoever writes CIRCEL does not want all of the image.
+        for wrong, right in near_misses(question.unknown, [parameter.name for parameter in SPATIAL]):
+            raise UsageFault(
+                f"{wrong} is no parameter, and without one the whole image is given: did you mean {right}?"
+            )
         return None
     stencil: Stencil | None = next((given[parameter.name] for parameter in SPATIAL if parameter.name in given), None)
     wanted = set(given.get("POL", ()))
