@@ -19,6 +19,7 @@ from imageserv.core.errors import LimitFault, UsageFault
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _JSON = "application/json"
+_FIELDS = 25_000  # parameters: more than a batch of identifiers, and read in a third of a second
 _PATIENCE = 30  # seconds for a whole body
 _DEEPEST = 32  # levels of a JSON body: ours needs 6, and Python's own bound depends on its stack
 
@@ -56,14 +57,15 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
     Raises
     ------
     LimitFault
-        Raised if the query string or the body is longer.
+        Raised if the query string or the body is longer, or has more parameters than are read at once.
     UsageFault
         Raised if the body is of another type than a form or JSON, or malformed.
     """
     query: bytes = request.scope["query_string"]
     if len(query) > max_bytes:
         raise LimitFault(f"the query string is longer than {max_bytes} bytes")
-    pairs = _form(query)
+    most = max(_FIELDS, max_bytes // 300)
+    pairs = _form(query, most)
     _note_format(request, pairs)
     if request.method != "POST":
         return Received(pairs)
@@ -75,9 +77,9 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
     if json and (media_type == _JSON or media_type.endswith("+json")):
         document = load_json(body)
     elif media_type == _FORM:
-        pairs += _form(body)
+        pairs += _form(body, most)
     elif media_type == _MULTIPART:
-        pairs += await _multipart(request, body)
+        pairs += await _multipart(request, body, most)
     elif body:
         taken = f"{_FORM}, {_MULTIPART} or {_JSON}" if json else f"{_FORM} or {_MULTIPART}"
         raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {taken}")
@@ -116,8 +118,10 @@ def _note_format(request: Request, pairs: Sequence[tuple[str, str]]) -> None:
     request.state.responseformat = response_format(pairs)
 
 
-def _form(encoded: bytes) -> tuple[tuple[str, str], ...]:
+def _form(encoded: bytes, most: int) -> tuple[tuple[str, str], ...]:
     """Read name=value&... : + and %20 are blanks, what is not UTF-8 becomes U+FFFD, which no parser takes."""
+    if encoded.count(b"&") >= most:
+        raise LimitFault(f"the request has more than {most} parameters")
     return tuple(parse_qsl(encoded.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
 
 
@@ -139,18 +143,19 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def _multipart(request: Request, body: bytes) -> tuple[tuple[str, str], ...]:
+async def _multipart(request: Request, body: bytes, most: int) -> tuple[tuple[str, str], ...]:
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    # The body is bounded already, so its fields are; starlette's own bound, 1000, is less than a batch of identifiers.
-    fields = len(body)
     _, options = parse_options_header(request.headers["content-type"])
     # The parser drops a part that does not end: a cutout without its last parameter would be the whole image.
     if not re.search(rb"(?:^|\r\n)--%s--[ \t]*(?:\r\n|$)" % re.escape(options.get(b"boundary", b"")), body):
         raise UsageFault("the body is not usable multipart/form-data: its closing boundary is missing")
+    if body.count(b"\r\n--" + options.get(b"boundary", b"")) > most:
+        raise LimitFault(f"the request has more than {most} parameters")
+    size = len(body)  # bounded already, so its parts are
     try:
-        async with Request(request.scope, replay).form(max_files=0, max_fields=fields, max_part_size=fields) as form:
+        async with Request(request.scope, replay).form(max_files=0, max_fields=most, max_part_size=size) as form:
             return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
     except HTTPException as error:
         raise UsageFault(f"the body is not usable multipart/form-data: {error.detail}") from error

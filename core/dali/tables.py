@@ -129,13 +129,15 @@ def write_table(
     Raises
     ------
     BrokenTable
-        Raised if the rows fail after the first piece, once the document is at its end with the status ERROR. What the
-        rows raise comes out as it is before that, and in a format that cannot tell: half a table must not look whole.
+        Raised if the rows fail after the first piece (one of no bytes counts), once the document is at its end with
+        the status ERROR. What the rows raise comes out as it is before that, and in a format that cannot tell: half
+        a table must not look whole.
     """
     parts, size, count, out = [writer.head.decode()], len(writer.head), 0, False
     try:
         for values in rows:
             if values is None:
+                out = True  # whoever takes it has begun to answer
                 yield b""
                 continue
             if count == most:

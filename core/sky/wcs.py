@@ -314,7 +314,7 @@ def _assembled(header: fits.Header) -> Any:
             terms[match[1]][int(match[2]), int(match[3])] = values[keyword]
     sip = None
     if any(keyword.endswith("_ORDER") for keyword in header):
-        orders = [values.get(f"{letter}_ORDER", 0) for letter in terms]
+        orders = [int(values.get(f"{letter}_ORDER", 0)) for letter in terms]  # some write 3.0
         suffixes = [str(header.get(f"CTYPE{axis}"))[-4:] for axis in (1, 2)]
         if min(orders) < 2 or suffixes != ["-SIP", "-SIP"] or "CRPIX1" not in header or "CRPIX2" not in header:
             return None

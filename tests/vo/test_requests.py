@@ -1,13 +1,16 @@
 """How parameters arrive: query strings, forms, multipart, JSON, and bodies that are none of these or too long."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from imageserv.core.config import load
 from imageserv.core.errors import UsageFault
+from imageserv.core.service import Service, open_service
 from imageserv.vo.requests import load_json
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
@@ -131,3 +134,17 @@ def test_json_that_is_json(document: str) -> None:
 def test_json_that_is_none_of_ours(document: str) -> None:
     with pytest.raises(UsageFault, match="not usable JSON"):
         load_json(document.encode())
+
+
+def test_more_parameters_than_can_be_read_at_once_are_refused(archive: Path, serve: Callable[[Service], Any]) -> None:
+    """Reading millions would hold up everybody else."""
+    service = open_service(load(archive, {"IMAGESERV_LIMITS__MAX_REQUEST_BYTES": "4000000"}))
+    client = serve(service).client
+    head = '--a\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n'
+    kinds = {FORM: "x=&", "multipart/form-data; boundary=a": head}
+    for kind, part in kinds.items():
+        for count, status in ((24_990, 200), (26_000, 413)):
+            end = "x=" if kind == FORM else "--a--\r\n"
+            response = client.post(V1, params=QUERY, content=part * count + end, headers={"Content-Type": kind})
+            assert response.status_code == status, response.text[:300]
+    service.close()

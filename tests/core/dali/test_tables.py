@@ -153,3 +153,17 @@ def test_rows_that_are_not_there_yet_give_pieces_of_no_bytes(name: str) -> None:
     pieces = list(write_table(WRITERS[name](), iter([None, None, ROW, None]), 5))
     assert pieces[:3] == [b"", b"", b""]
     assert b"".join(pieces).decode() == written(WRITERS[name](), [ROW])
+
+
+def test_a_fault_after_a_piece_of_no_bytes_is_told_in_the_table() -> None:
+    def rows() -> Iterator[Row | None]:
+        yield None
+        raise RuntimeError("gone")
+
+    pieces = write_table(WRITERS["votable"](), rows(), 5)
+    assert next(pieces) == b""
+    text = next(pieces).decode()
+    told = '\n    <INFO name="QUERY_STATUS" value="ERROR">FatalFault: the rest of the table cannot be read</INFO>'
+    assert text == written(WRITERS["votable"](), []).replace("</TABLE>", f"</TABLE>{told}")
+    with pytest.raises(BrokenTable):
+        next(pieces)

@@ -71,6 +71,7 @@ def check(made: fits.Header) -> None:
     [
         ("TAN", {}),
         ("TAN-SIP", SIP),
+        ("TAN-SIP", SIP | {"A_ORDER": 2.0, "B_ORDER": 2.0}),  # as some write them
         ("TPV", TPV),
         ("SIN", {"PV2_1": 0.01}),
         ("ZEA", {}),
