@@ -7,6 +7,9 @@ from pathlib import Path
 from .fits.cards import make_card
 from .sky.stencil import Section
 
+REPORT = ("CUTID", "CUTREQ", "CUTBOX", "CUTCLIP", "CUTCOVER", "CUTCAND")
+"""The keywords of a report: of an image that is a cutout itself they are left out, for they are not its cutout's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -39,19 +42,27 @@ class Report:
         """The fraction of the requested pixels that the image has, to six digits; None if they cannot be told."""
         if self.requested is None:
             return None
+        if self.requested == self.delivered:
+            return 1.0
         return float(f"{_pixels(self.delivered) / _pixels(self.requested):.6g}")
 
     def cards(self) -> list[bytes]:
         """Return the report as cards for the primary header; what cannot be told has none."""
-        facts: tuple[tuple[str, str | bool | float | None, str], ...] = (
-            ("CUTID", self.parent, ""),
-            ("CUTREQ", None if self.requested is None else str(self.requested), "requested pixels of the parent image"),
-            ("CUTBOX", str(self.delivered), "pixels of the parent image in this cutout"),
-            ("CUTCLIP", self.clipped, "was the request clipped to the image?"),
-            ("CUTCOVER", self.coverage, "fraction of the request that is covered"),
-            ("CUTCAND", self.candidates, "number of images that contain the position"),
+        box = str(self.delivered)
+        asked = box if self.requested is self.delivered else str(self.requested)
+        facts: tuple[tuple[str | bool | float | None, str], ...] = (
+            (self.parent, ""),
+            (None if self.requested is None else asked, "requested pixels of the parent image"),
+            (box, "pixels of the parent image in this cutout"),
+            (self.clipped, "was the request clipped to the image?"),
+            (self.coverage, "fraction of the request that is covered"),
+            (self.candidates, "number of images that contain the position"),
         )
-        return [make_card(keyword, value, comment) for keyword, value, comment in facts if value is not None]
+        return [
+            make_card(keyword, value, comment)
+            for keyword, (value, comment) in zip(REPORT, facts, strict=True)
+            if value is not None
+        ]
 
 
 def _pixels(section: Section) -> int:

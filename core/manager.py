@@ -1,6 +1,6 @@
 """The only caller of pluggy: finds plugins, checks that they keep the contract, and gives their hooks types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -73,9 +73,7 @@ class DatasetPlugin:
         self.name = name
         self.plugin = plugin
         # Routed once: the callers keep the extensions' wrappers, and leave out every other dataset.
-        self._hooks: dict[str, Any] = {
-            hook: manager.subset_hook_caller(hook, others) for hook in (*_REQUIRED, *_OPTIONAL)
-        }
+        self._hooks = {hook: _routed(manager, hook, others) for hook in (*_REQUIRED, *_OPTIONAL)}
         try:
             declaration = self._hooks["imageserv_dataset"]()
         except Exception as error:  # whatever a stranger's plugin raises
@@ -125,6 +123,19 @@ class DatasetPlugin:
         """Return what the dataset contributes to a demo."""
         demo: Demo | None = self._hooks["imageserv_demo"]()
         return demo
+
+
+def _routed(manager: pluggy.PluginManager, hook: str, others: Sequence[object]) -> Callable[..., Any]:
+    """Return what calls a hook of one dataset, with the extensions' wrappers, without every other dataset.
+
+    Where nothing wraps it, that is the plugin's method itself: pluggy's way to it takes a tenth of a small cutout.
+    """
+    caller = manager.subset_hook_caller(hook, others)
+    impls = caller.get_hookimpls()
+    names = caller.spec.argnames if caller.spec is not None else ()
+    if len(impls) == 1 and not (impls[0].wrapper or impls[0].hookwrapper) and impls[0].argnames == tuple(names):
+        return impls[0].function
+    return caller
 
 
 class Plugins:

@@ -17,10 +17,10 @@ from .errors import (
     UnsupportedFault,
 )
 from .examine import examine, examines, stamp_of
-from .fits.engine import Cutout, header_text, write, write_headers
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
+from .fits.output import Cutout, header_text, write, write_headers
 from .identifiers import publisher_did
 from .ingest import Ingest, Progress, Summary, recipe, walk
 from .manager import DatasetPlugin, Plugins

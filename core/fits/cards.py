@@ -6,7 +6,7 @@ what astronomers put into a header comes out as they wrote it.
 """
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from functools import lru_cache
 
 CARD = 80
@@ -14,6 +14,9 @@ CARD = 80
 
 BLOCK = 2880
 """FITS 4.0 section 3.1: a header, and the data of an HDU, take whole blocks of so many bytes."""
+
+_SHORT = 68
+"""Characters of a string, between its quotes, that one card takes."""
 
 _END = b"END".ljust(CARD)
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
@@ -58,13 +61,17 @@ def make_card(keyword: str, value: bool | int | float | str, comment: str = "") 
     Floats are written with all their digits: no pixel is lost to rounding.
     """
     if isinstance(value, str):
-        return _string_card(keyword, value, comment)
-    return _number_card(keyword, value, comment)
+        quoted = value.replace("'", "''") if "'" in value else value
+        if len(quoted) <= _SHORT:
+            return _with_comment(f"{keyword:<8}= '{quoted:<8}'", comment)
+        return _long_string(keyword, quoted)
+    return number_card(keyword, value, comment)
 
 
 # The planes of an image are cut alike, and clients ask for like cutouts. Typed, for 1, 1.0 and True are equal.
 @lru_cache(maxsize=4096, typed=True)
-def _number_card(keyword: str, value: bool | int | float, comment: str) -> bytes:
+def number_card(keyword: str, value: bool | int | float, comment: str = "") -> bytes:
+    """Write a card as `make_card` does; one that was written before is not written anew."""
     if isinstance(value, bool):
         text = "T" if value else "F"
     elif isinstance(value, float):
@@ -82,13 +89,10 @@ def _with_comment(card: str, comment: str) -> bytes:
     return card[:CARD].ljust(CARD).encode("ascii", "replace")
 
 
-def _string_card(keyword: str, value: str, comment: str) -> bytes:
-    quoted = value.replace("'", "''")
-    if len(quoted) <= 68:
-        return _with_comment(f"{keyword:<8}= '{quoted:<8}'", comment)
+def _long_string(keyword: str, quoted: str) -> bytes:
     pieces: list[str] = []
     while quoted:
-        end = min(67, len(quoted))
+        end = min(_SHORT - 1, len(quoted))
         if quoted[:end].count("'") % 2:  # do not part the two quotes that stand for one
             end -= 1
         pieces.append(quoted[:end])
@@ -110,31 +114,52 @@ class HeaderTemplate:
     Attributes
     ----------
     block
-        The cards one after the other, without END.
-    places
-        Where the cards of each keyword are: their numbers, from 0.
+        The header as it is written without changes: the cards, END, and blanks, in whole blocks.
+    length
+        Bytes of the cards alone.
     """
 
-    __slots__ = ("block", "places")
+    __slots__ = ("_known", "block", "length")
 
     def __init__(self, header: bytes) -> None:
-        block = printable(header)
-        block += b" " * (-len(block) % CARD)
-        text = block.decode("ascii")
-        self.places: dict[str, list[int]] = {}
+        cards = printable(header)
+        end = cards.find(_END)
+        while end % CARD and end > 0:
+            end = cards.find(_END, end + 1)
+        if end >= 0:
+            cards = cards[:end]
+        cards += b" " * (-len(cards) % CARD)
+        self.length = len(cards)
+        self.block = (cards + _END).ljust(padded(self.length + CARD))
+        self._known: dict[str, int | None] = {}
+
+    def __contains__(self, keyword: str) -> bool:
+        """Tell whether there is a card of that keyword, of at most 8 characters."""
+        return self.place(keyword) is not None
+
+    def place(self, keyword: str) -> int | None:
+        """Return the number, from 0, of the first card of a keyword of at most 8 characters; None if there is none.
+
+        What was asked once is kept: the cutouts of an image all ask for the same few.
+        """
+        if keyword not in self._known:
+            name = keyword.ljust(8).encode("latin-1")
+            at = self.block.find(name, 0, self.length)
+            while at % CARD and at > 0:
+                at = self.block.find(name, at + 1, self.length)
+            self._known[keyword] = None if at < 0 else at // CARD
+        return self._known[keyword]
+
+    def places(self) -> dict[str, list[int]]:
+        """Return where the cards of each keyword are: their numbers, from 0."""
+        text = self.block[: self.length].decode("ascii")
+        places: dict[str, list[int]] = {}
         for start in range(0, len(text), CARD):
             keyword = text[start : start + 8].rstrip()
             if keyword == "HIERARCH":
-                keyword = card_keyword(block[start : start + CARD])
-            elif keyword == "END" and not text[start + 8 : start + CARD].strip():
-                block = block[:start]
-                break
-            self.places.setdefault(keyword, []).append(start // CARD)
-        self.block = block
-
-    def __contains__(self, keyword: str) -> bool:
-        """Tell whether there is a card of that keyword."""
-        return keyword in self.places
+                keyword = card_keyword(self.card(start // CARD))
+            places.setdefault(keyword, []).append(start // CARD)
+        return places
 
     def card(self, place: int) -> bytes:
         """Return the card of that number."""
@@ -142,31 +167,55 @@ class HeaderTemplate:
 
     def cards(self) -> list[bytes]:
         """Return all cards."""
-        return [self.block[start : start + CARD] for start in range(0, len(self.block), CARD)]
+        return [self.block[start : start + CARD] for start in range(0, self.length, CARD)]
 
     def value(self, keyword: str) -> bool | int | float | str | None:
-        """Return the value of the first card of that keyword, or None."""
-        places = self.places.get(keyword)
-        return card_value(self.card(places[0])) if places else None
+        """Return the value of the first card of that keyword, of at most 8 characters, or None."""
+        place = self.place(keyword)
+        return None if place is None else card_value(self.card(place))
 
     def without(self, drop: Container[str]) -> "HeaderTemplate":
         """Return a template that lacks some keywords, and the CONTINUE cards that belong to them."""
-        if not any(keyword in drop for keyword in self.places):
+        places = self.places()
+        dropped = {place for keyword, at in places.items() if keyword in drop for place in at}
+        if not dropped:
             return self
+        going_on = set(places.get("CONTINUE", ()))
         kept: list[bytes] = []
-        dropping = False
-        for card in self.cards():
-            keyword = card_keyword(card)
-            dropping = (dropping and keyword == "CONTINUE") or keyword in drop
-            if not dropping:
+        last = False
+        for place, card in enumerate(self.cards()):
+            last = place in dropped or (last and place in going_on)
+            if not last:
                 kept.append(card)
         return HeaderTemplate(b"".join(kept))
 
-    def write(self, changes: Mapping[int, bytes], added: Iterable[bytes] = ()) -> bytes:
-        """Return the cards, some replaced by number, others added, and END: whole blocks of 2880 bytes."""
-        header = bytearray(self.block)
-        for place, card in changes.items():
-            header[place * CARD : (place + 1) * CARD] = card
-        header += b"".join(added)
-        header += _END
-        return bytes(header.ljust(-(-len(header) // BLOCK) * BLOCK))
+    def size(self, added: int) -> int:
+        """Return how many bytes the header takes with so many bytes of further cards."""
+        return padded(self.length + added + CARD) if added else len(self.block)
+
+    def write_into(self, answer: memoryview, at: int, changes: Iterable[tuple[int, bytes]], added: bytes = b"") -> int:
+        """Write what `write` does into a buffer, from some place on; return where it ends."""
+        end = at + len(self.block)
+        if added:
+            rest = at + self.length
+            answer[at:rest] = memoryview(self.block)[: self.length]
+            end = at + self.size(len(added))
+            answer[rest:end] = (added + _END).ljust(end - rest)
+        else:
+            answer[at:end] = self.block
+        for place, card in changes:
+            start = at + place * CARD
+            answer[start : start + CARD] = card
+        return end
+
+    def write(self, changes: Iterable[tuple[int, bytes]], added: Iterable[bytes] = ()) -> bytes:
+        """Return the cards, some replaced (by their numbers), others added, and END: whole blocks of 2880 bytes."""
+        more = b"".join(added)
+        header = bytearray(self.size(len(more)))
+        self.write_into(memoryview(header), 0, changes, more)
+        return bytes(header)
+
+
+def padded(size: int) -> int:
+    """Return the bytes of the whole blocks that so many bytes take."""
+    return -(-size // BLOCK) * BLOCK

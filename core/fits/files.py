@@ -181,8 +181,9 @@ class MappedFile:
     """A file mapped into memory, read-only.
 
     Touching a page of a mapping whose file was cut short in the meantime kills
-    the process (SIGBUS). So the size is asked for before every use; in what is
-    left of that race the server's supervisor starts the worker anew.
+    the process (SIGBUS). So the file's state is asked for before every cutout
+    (`imageserv.core.repository.Repository.open`); in what is left of that race
+    the server's supervisor starts the worker anew.
     """
 
     __slots__ = ("_fd", "buffer", "path", "size", "status")
@@ -200,11 +201,6 @@ class MappedFile:
         """Close the file."""
         if hasattr(self, "_fd"):
             os.close(self._fd)
-
-    def check(self) -> None:
-        """Raise `UnavailableFault` if the file is shorter than it was."""
-        if os.fstat(self._fd).st_size < self.size:
-            raise UnavailableFault("the image's file was cut short since it was opened")
 
 
 @contextlib.contextmanager

@@ -10,21 +10,23 @@ What is left out, for it would be wrong: CHECKSUM, DATASUM, DATAMIN, DATAMAX.
 """
 
 import re
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from typing import NamedTuple
 
-import numpy as np
-
+from imageserv.core.answer import REPORT
 from imageserv.core.errors import UnsupportedFault
 
-from .cards import HeaderTemplate, card_value, make_card
-from .layout import BITPIX, Hdu
+from .cards import HeaderTemplate, card_value, make_card, number_card
+from .layout import Hdu
 from .tiles import image_header
 
 Ranges = Sequence[tuple[int, int]]
 """One half-open range of pixels per FITS axis, NAXIS1 first, counted from 0."""
 
-_UNTRUE_AFTER_A_CUT = frozenset({"CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX"})
+UNTRUE = frozenset({"CHECKSUM", "DATASUM", *REPORT})
+"""What is true of no HDU that goes into a cutout, for the primary header gets a report."""
+
+_UNTRUE_AFTER_A_CUT = UNTRUE | {"DATAMIN", "DATAMAX"}
 _REFERENCE_PIXEL = re.compile(r"CRPIX([1-9]\d*)[A-Z]?$")
 _OTHER_OFFSET = re.compile(r"(LTV|CNPIX)([1-9]\d*)$")
 _WCS_AXIS = re.compile(r"(?:CTYPE|CRVAL|CDELT|CROTA|(?:PC|CD)\d+_)([1-9]\d*)([A-Z]?)$")
@@ -39,16 +41,58 @@ _BEGINNINGS = frozenset({"CR", "CT", "CD", "PC", "LT", "CN"})
 _BYTES, _NO_ARRAY = make_card("BITPIX", 8), make_card("NAXIS", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """A card that moves with the first pixel along an axis."""
+class Move(NamedTuple):
+    """How a card changes with a cut.
 
-    place: int
+    Attributes
+    ----------
+    axis
+        Along which it is cut, counted from 0.
+    sign
+        Which way the value moves with the first pixel; 0 for NAXISj, which is the length.
+    value
+        The parent's; None if it is no number.
+    """
+
     keyword: str
     axis: int
     sign: int
-    value: bool | int | float | str | None
+    value: float | None
     comment: str
+
+
+class Moves:
+    """The cards of a header that a cut changes; planes that are alike share one, and what it wrote last."""
+
+    __slots__ = ("_last", "rules")
+
+    def __init__(self, rules: Sequence[Move]) -> None:
+        self.rules = tuple(rules)
+        self._last: tuple[Ranges, list[bytes | None]] = ((), [])
+
+    def cards(self, ranges: Ranges) -> list[bytes | None]:
+        """Return the card of each rule for a cut, None where it stays as it is.
+
+        Raises
+        ------
+        UnsupportedFault
+            Raised if a card that must change holds no number.
+        """
+        before, cards = self._last
+        if before is not ranges:
+            cards = [_moved(rule, *ranges[rule.axis]) for rule in self.rules]
+            self._last = ranges, cards
+        return cards
+
+
+def _moved(rule: Move, start: int, stop: int) -> bytes | None:
+    if rule.sign == 0:
+        return number_card(rule.keyword, stop - start)
+    if start == 0:
+        return None
+    if rule.value is None:
+        raise UnsupportedFault(f"only the whole file is served: {rule.keyword} is no number")
+    return number_card(rule.keyword, rule.value + rule.sign * start, rule.comment)
 
 
 class PlaneHeader:
@@ -65,31 +109,31 @@ class PlaneHeader:
     ----------
     template
         The header without those keywords, and without what would be untrue after a cut.
-    dtype
-        Of the pixels, as they are stored.
+    moves
+        What a cut changes.
     tables : frozenset of str
         EXTNAMEs of the tables that hold coordinates of its axes (-TAB: FITS WCS Paper III section 6).
     """
 
-    __slots__ = ("_missing", "_moves", "_sizes", "dtype", "tables", "template")
+    __slots__ = ("_missing", "_places", "moves", "tables", "template")
 
-    def __init__(self, hdu: Hdu, drop: Container[str]) -> None:
-        self.dtype = np.dtype(f">{'f' if hdu.bitpix < 0 else 'u' if hdu.bitpix == 8 else 'i'}{BITPIX[hdu.bitpix]}")
+    def __init__(self, hdu: Hdu, drop: Set[str]) -> None:
         full = HeaderTemplate(image_header(hdu) if hdu.kind == "compressed" else hdu.header)
-        untrue = {keyword for keyword in full.places if keyword in drop or keyword in _UNTRUE_AFTER_A_CUT}
-        self.template = full.without(untrue)
+        self.template = full.without(drop | _UNTRUE_AFTER_A_CUT)
         naxis = len(hdu.shape)
-        places = self.template.places
-        self._sizes = [(place, axis) for axis in range(naxis) for place in places[f"NAXIS{axis + 1}"]]
-        self._moves: list[_Move] = []
+        places = self.template.places()
+        moves: list[tuple[int, Move]] = []
+        for axis in range(naxis):
+            keyword = f"NAXIS{axis + 1}"
+            moves += [(place, Move(keyword, axis, 0, None, "")) for place in places[keyword]]
         expected: set[tuple[str, int]] = set()
         tables: set[str] = set()
         # Most keywords have nothing to do with pixels: those that may begin alike.
         for keyword in (keyword for keyword in places if keyword[:2] in _BEGINNINGS):
             if match := _REFERENCE_PIXEL.match(keyword):
-                self._note(keyword, int(match[1]), -1, naxis)
+                moves += self._found(places[keyword], keyword, int(match[1]), -1, naxis)
             elif match := _OTHER_OFFSET.match(keyword):
-                self._note(keyword, int(match[2]), -1 if match[1] == "LTV" else 1, naxis)
+                moves += self._found(places[keyword], keyword, int(match[2]), -1 if match[1] == "LTV" else 1, naxis)
             elif match := _WCS_AXIS.match(keyword):
                 expected.add((f"CRPIX{match[1]}{match[2]}", int(match[1])))
                 kind = str(self.template.value(keyword)) if keyword.startswith("CTYPE") else ""
@@ -99,48 +143,41 @@ class PlaneHeader:
                     tables.add(str(self.template.value(f"PS{match[1]}_0{match[2]}")))
             elif match := _PHYSICAL_AXIS.match(keyword):
                 expected.add((f"LTV{match[1]}", int(match[1])))
+        self._places = tuple(place for place, _ in moves)
+        self.moves = Moves([move for _, move in moves])
         self.tables = frozenset(tables)
-        self._missing = sorted(
-            (keyword, axis - 1) for keyword, axis in expected if keyword not in places and axis <= naxis
+        self._missing = tuple(
+            sorted((keyword, axis - 1) for keyword, axis in expected if keyword not in places and axis <= naxis)
         )
 
-    def _note(self, keyword: str, axis: int, sign: int, naxis: int) -> None:
-        if axis > naxis:
-            return
-        for place in self.template.places[keyword]:
+    def _found(
+        self, places: Sequence[int], keyword: str, axis: int, sign: int, naxis: int
+    ) -> Iterator[tuple[int, Move]]:
+        for place in places if axis <= naxis else ():
             card = self.template.card(place)
             comment = card[10:].partition(b"/")[2].strip().decode("ascii")
-            self._moves.append(_Move(place, keyword, axis - 1, sign, card_value(card), comment))
+            value = card_value(card)
+            number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            yield place, Move(keyword, axis - 1, sign, number, comment)
 
-    def cut(self, ranges: Ranges) -> tuple[dict[int, bytes], list[bytes]]:
-        """Return the cards of a cutout that change, by place, and those that are new.
+    def cut(self, ranges: Ranges) -> tuple[list[tuple[int, bytes]], list[bytes]]:
+        """Return the cards of a cutout that change, with their numbers, and those that are new.
 
         Raises
         ------
         UnsupportedFault
             Raised if a card that must change holds no number.
         """
-        changes = {
-            place: make_card(f"NAXIS{axis + 1}", ranges[axis][1] - ranges[axis][0]) for place, axis in self._sizes
-        }
-        for move in self._moves:
-            if start := ranges[move.axis][0]:
-                value = move.value
-                if isinstance(value, bool) or not isinstance(value, int | float):
-                    raise UnsupportedFault(f"only the whole file is served: {move.keyword} = {value!r} is no number")
-                changes[move.place] = make_card(move.keyword, float(value + move.sign * start), move.comment)
-        added = [make_card(keyword, float(-ranges[axis][0])) for keyword, axis in self._missing if ranges[axis][0]]
+        cards = self.moves.cards(ranges)
+        changes = [(place, card) for place, card in zip(self._places, cards, strict=True) if card is not None]
+        added = [number_card(keyword, float(-ranges[axis][0])) for keyword, axis in self._missing if ranges[axis][0]]
         return changes, added
 
 
-def empty_primary(hdu: Hdu, drop: Container[str]) -> HeaderTemplate:
+def empty_primary(hdu: Hdu, drop: Set[str]) -> HeaderTemplate:
     """Return a primary header for extensions alone: the parent's, without what described an array in it."""
     full = HeaderTemplate(hdu.header)
-    untrue = {
-        keyword
-        for keyword in full.places
-        if keyword in drop or keyword in _UNTRUE_AFTER_A_CUT or (hdu.shape and _OF_THE_ARRAY.match(keyword))
-    }
-    template = full.without(untrue)
-    places = template.places
-    return HeaderTemplate(template.write({places["BITPIX"][0]: _BYTES, places["NAXIS"][0]: _NO_ARRAY}))
+    untrue = {keyword for keyword in full.places() if hdu.shape and _OF_THE_ARRAY.match(keyword)}
+    template = full.without(drop | untrue | _UNTRUE_AFTER_A_CUT)
+    places = template.places()
+    return HeaderTemplate(template.write([(places["BITPIX"][0], _BYTES), (places["NAXIS"][0], _NO_ARRAY)]))

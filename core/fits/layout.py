@@ -14,8 +14,9 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
+import numpy as np
 from astropy.io import fits
 
 from imageserv.core.config import Limits
@@ -25,6 +26,10 @@ from .cards import BLOCK, CARD, card_keyword, card_value
 
 BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 """FITS 4.0 table 8: the legal values of BITPIX, with bytes per pixel."""
+
+_STORED_TYPES = {
+    bitpix: np.dtype(f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{BITPIX[bitpix]}") for bitpix in BITPIX
+}
 
 Kind = Literal["image", "compressed", "table", "other"]
 
@@ -77,6 +82,11 @@ class Hdu:
     def end(self) -> int:
         """The offset at which the next HDU starts."""
         return self.data_offset + -(-self.data_size // BLOCK) * BLOCK
+
+
+def stored_type(bitpix: int) -> np.dtype[Any]:
+    """Return the type of pixels as a file holds them: big-endian (FITS 4.0 section 5)."""
+    return _STORED_TYPES[bitpix]
 
 
 @lru_cache(maxsize=64)

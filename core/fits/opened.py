@@ -3,7 +3,7 @@
 import resource
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from imageserv.core.config import Limits
 from imageserv.core.errors import UnavailableFault, UnsupportedFault
 from imageserv.core.record import ImageRecord
+from imageserv.core.request import Detail
 from imageserv.core.sky.polarization import PolarizationAxis, polarization_axis
 from imageserv.core.sky.spectral import SpectralAxis, spectral_axis
 from imageserv.core.sky.wcs import SkyWcs
 
-from .cards import HeaderTemplate
 from .files import MappedFile
-from .headers import PlaneHeader, Ranges, empty_primary
-from .layout import Hdu, Layout
+from .headers import Ranges
+from .layout import Hdu, Layout, stored_type
+from .plan import Plan, make_plan
 from .tiles import TileReader
 from .wcscards import wcs_header
 
@@ -50,8 +51,8 @@ class OpenImage:
         # Opened now, not when it is first read: by then an unpacked copy may have been evicted.
         compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes)
         self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
-        self._headers: dict[tuple[int, frozenset[str]], PlaneHeader] = {}
-        self._primaries: dict[frozenset[str], HeaderTemplate] = {}
+        self._plans: dict[tuple[Detail, frozenset[str]], Plan] = {}
+        self._arrays: dict[int, NDArray[Any]] = {}
 
     @property
     def science(self) -> Hdu:
@@ -99,38 +100,35 @@ class OpenImage:
         except UnsupportedFault:
             return None
 
-    def header(self, hdu: Hdu, drop: frozenset[str]) -> PlaneHeader:
-        """Return the header of a plane as a template, without the keywords in `drop`."""
-        key = (hdu.index, drop)
-        header = self._headers.get(key)
-        if header is None:
-            header = self._headers[key] = PlaneHeader(hdu, drop)
-        return header
+    def plan(self, detail: Detail, drop: Set[str]) -> Plan:
+        """Return the plan of cutouts with that detail, without the keywords in `drop`: made once."""
+        key = (detail, frozenset(drop))
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = make_plan(self.record, self.layout, detail, drop)
+        return plan
 
-    def primary(self, hdu: Hdu, drop: frozenset[str]) -> HeaderTemplate:
-        """Return the primary header for extensions alone, without the keywords in `drop`."""
-        header = self._primaries.get(drop)
-        if header is None:
-            header = self._primaries[drop] = empty_primary(hdu, drop)
-        return header
-
-    def pixels(self, hdu: Hdu, ranges: Ranges, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def pixels(self, hdu: Hdu, ranges: Ranges) -> NDArray[Any]:
         """Return a section of a plane, big-endian as stored: a view of the mapped file unless it is compressed."""
-        section = tuple(slice(start, stop) for start, stop in reversed(ranges))
-        self._file.check()
-        if hdu.kind == "compressed" and self._tiles is not None:
-            pixels = self._tiles.read(hdu, section)
-        else:
-            shape = tuple(reversed(hdu.shape))
-            plane: NDArray[Any] = np.ndarray(shape, dtype, buffer=self._file.buffer, offset=hdu.data_offset)
-            pixels = plane[section]
-        if pixels.shape != tuple(stop - start for start, stop in reversed(ranges)):
+        section = tuple([slice(start, stop) for start, stop in reversed(ranges)])
+        if hdu.kind != "compressed" or self._tiles is None:
+            return self._array(hdu)[section]
+        pixels = self._tiles.read(hdu, section)
+        if pixels.shape != tuple([stop - start for start, stop in reversed(ranges)]):
             raise UnavailableFault("the image's file does not hold the pixels that the registry says: ingest it again")
         return pixels
 
+    def _array(self, hdu: Hdu) -> NDArray[Any]:
+        """Return a plane that is not compressed, as a view of the mapped file."""
+        array = self._arrays.get(hdu.index)
+        if array is None:
+            shape = tuple(reversed(hdu.shape))
+            array = np.ndarray(shape, stored_type(hdu.bitpix), buffer=self._file.buffer, offset=hdu.data_offset)
+            self._arrays[hdu.index] = array
+        return array
+
     def stored(self, hdu: Hdu) -> memoryview:
         """Return the data of an HDU as stored, with their padding."""
-        self._file.check()
         return memoryview(self._file.buffer)[hdu.data_offset : min(hdu.end, self._file.size)]
 
 

@@ -33,7 +33,7 @@ def image_header(hdu: Hdu) -> bytes:
     cards = [make_card("XTENSION", "IMAGE"), make_card("BITPIX", hdu.bitpix), make_card("NAXIS", len(hdu.shape))]
     cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
     cards += [make_card("PCOUNT", 0), make_card("GCOUNT", 1)]
-    drop = {keyword for keyword in table.places if _TABLE_KEYWORDS.match(keyword)}
+    drop = {keyword for keyword in table.places() if _TABLE_KEYWORDS.match(keyword)}
     if table.value("EXTNAME") == "COMPRESSED_IMAGE":
         drop.add("EXTNAME")  # the name that writers give the table
     cards += table.without(drop).cards()

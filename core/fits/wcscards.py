@@ -44,7 +44,7 @@ def wcs_header(hdu: Hdu) -> fits.Header:
     """
     template = HeaderTemplate(hdu.header)
     cards: list[bytes] = []
-    for keyword, places in template.places.items():
+    for keyword, places in template.places().items():
         wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
         sound = (place for place in reversed(places) if _kind(template.card(place)) is wanted)
         place = None if wanted is None else next(sound, None)

@@ -1,6 +1,6 @@
 """From a request to the pixels that it takes of one image: a range along every axis of the science plane."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from imageserv.core.errors import NoOverlapFault, UsageFault
 from imageserv.core.request import CutoutRequest
@@ -14,8 +14,7 @@ from .opened import OpenImage
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What a request takes of an image.
 
     Attributes
@@ -40,6 +39,8 @@ class Window:
         Planes share the celestial axes, and those others of which they have
         as many pixels; of an axis that is its own a plane is given whole.
         """
+        if plane.shape == self.shape:
+            return self.ranges
         return [
             self.ranges[axis] if self.shape[axis : axis + 1] == (length,) else (0, length)
             for axis, length in enumerate(plane.shape)
@@ -80,14 +81,18 @@ def window(image: OpenImage, request: CutoutRequest) -> Window:
         _cut_pol(image, request.pol, asked, taken)
 
     least = image.sky_axes[1] + 1
-    delivered = [None if wanted is None else span for wanted, span in zip(asked, taken, strict=True)]
-    return Window(shape, taken, _section(asked, least) if whole else None, _section(delivered, least))
+    given = _section([None if wanted is None else span for wanted, span in zip(asked, taken, strict=True)], least)
+    if not whole:
+        return Window(shape, taken, None, given)
+    return Window(shape, taken, given if asked == taken else _section(asked, least), given)
 
 
 def _section(ranges: list[Span | None], least: int) -> Section:
     """Make a section without ranges that say nothing at its end, but of at least so many."""
-    count = max((axis + 1 for axis, span in enumerate(ranges) if span is not None), default=0)
-    return Section(tuple(ranges[: max(count, least)]))
+    count = len(ranges)
+    while count > least and ranges[count - 1] is None:
+        count -= 1
+    return Section(tuple(ranges[:count]))
 
 
 def _cut_section(section: Section, asked: list[Span | None], taken: list[Span]) -> None:

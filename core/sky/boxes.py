@@ -1,8 +1,8 @@
 """From a stencil to the pixels that it takes of one image."""
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ _WIDE = math.radians(5.0)
 """Stencils no wider are shown whole if their boundary is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """What a stencil takes of an image.
 
     Attributes
@@ -71,8 +70,10 @@ def reach(stencil: Box | Shape, wcs: SkyWcs, width: int, height: int) -> Reach:
     """
     if isinstance(stencil, Box):
         requested = _box(stencil, wcs)
-        (x_min, x_max), (y_min, y_max) = requested
-        delivered = ((max(x_min, 0), min(x_max, width)), (max(y_min, 0), min(y_max, height)))
+        (left, right), (bottom, top) = requested
+        if left >= 0 and bottom >= 0 and right <= width and top <= height:
+            return Reach(requested, requested)
+        delivered = ((max(left, 0), min(right, width)), (max(bottom, 0), min(top, height)))
         if any(first >= last for first, last in delivered):
             raise _no_overlap(requested, width, height)
         return Reach(requested, delivered)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from imageserv.core.errors import UnsupportedFault
 
 from .footprint import degrees_to_vectors, separation, vectors_to_degrees
+from .gnomonic import Gnomonic, gnomonic
 
 # astropy logs a line for every header with SIP terms; it says nothing that an operator can act on.
 logging.getLogger("astropy").setLevel(logging.WARNING)
@@ -73,6 +74,12 @@ _CUBES = ("TSC", "CSC", "QSC")
 
 _MOST_STEPS, _CLOSE = 50, 1e-7
 """How often a distortion is applied to find the pixel that it moves to a place; how near is near enough (pixels)."""
+
+_SAME = 1e-6
+"""Pixels: how closely two ways to reckon agree."""
+
+_LOOKS = (-7.0, 900.0, -400.0), (5.0, 300.0, -800.0)
+"""Where two ways to reckon are compared: x and y, in pixels from the reference pixel."""
 
 _ROUND_TRIP_PIXELS = 0.1
 """How closely a pixel must lead back to the place it was computed from: wcslib inverts CSC to some 0.03 pixel."""
@@ -143,6 +150,23 @@ class SkyWcs:
         self._frame: BaseCoordinateFrame = frame
         self._rotation = rotation
         self._aligned = isinstance(frame, ICRS)
+        self._plane = None
+        if rotation is not None and (plane := gnomonic(header, wcs, rotation)) is not None:
+            self._plane = plane if self._is_same(plane) else None
+
+    def _is_same(self, plane: Gnomonic) -> bool:
+        """Tell whether a tangent plane is what wcslib makes of this WCS: near and far, there and back."""
+        x, y = (at + np.array(far) for at, far in zip(plane.pixel_of_reference, _LOOKS, strict=True))
+        vectors = self.vectors(x, y)
+        ra, dec = vectors_to_degrees(vectors)
+        places = zip(x.tolist(), y.tolist(), vectors.tolist(), ra.tolist(), dec.tolist(), strict=True)
+        most = _SAME * math.radians(self.pixel_size)
+        return all(
+            math.dist(plane.vector(u, v), vector) < most
+            and (back := plane.pixel(lon, lat)) is not None
+            and math.dist(back, (u, v)) < _SAME
+            for u, v, vector, lon, lat in places
+        )
 
     def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Convert pixels to ICRS degrees.
@@ -176,6 +200,8 @@ class SkyWcs:
         tuple of float or None
             None if the projection does not have the place, as in `to_pixels`.
         """
+        if self._plane is not None and (pixel := self._plane.pixel(ra, dec)) is not None:
+            return pixel
         if self._aligned:
             lon, lat = np.array([ra]), np.array([dec])
         else:
@@ -249,6 +275,10 @@ class SkyWcs:
 
     def scales(self, x: float, y: float) -> tuple[float, float] | None:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
+        if self._plane is not None:
+            vector = self._plane.vector
+            along_x = _degrees(math.dist(vector(x - 0.5, y), vector(x + 0.5, y)))
+            return along_x, _degrees(math.dist(vector(x, y - 0.5), vector(x, y + 0.5)))
         xs = np.array([x - 0.5, x + 0.5, x, x])
         ys = np.array([y, y, y - 0.5, y + 0.5])
         ra, dec = self.to_sky(xs, ys)
@@ -268,6 +298,10 @@ class SkyWcs:
         if self._rotation is not None:
             return vectors_to_degrees(vectors @ self._rotation.T)
         return vectors_to_degrees(_transform(ICRS(), *vectors_to_degrees(vectors), self._frame))
+
+
+def _degrees(chord: float) -> float:
+    return math.degrees(2.0 * math.asin(min(1.0, chord / 2.0)))
 
 
 def _turn(wcs: Any) -> tuple[float, float]:

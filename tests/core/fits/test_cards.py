@@ -1,6 +1,7 @@
 """Cards and headers, judged by astropy's reading of them."""
 
 import math
+import re
 
 import pytest
 from astropy.io import fits
@@ -23,7 +24,7 @@ def test_numbers_survive_to_the_last_bit(value: float) -> None:
     assert card_value(card) == value
 
 
-@given(texts.filter(lambda text: "'/" not in text))  # there astropy takes a doubled quote for the end
+@given(texts.filter(lambda text: not re.search("' */", text)))  # there astropy takes a doubled quote for the end
 def test_strings_of_any_length_are_read_back_by_astropy(text: str) -> None:
     cards = make_card("CUTID", text)
     assert len(cards) % 80 == 0
@@ -67,7 +68,7 @@ def header(*cards: str) -> bytes:
 def test_dropping_a_long_string_takes_its_continuation_along() -> None:
     long = make_card("WCS_TEXT", "x" * 200)
     template = HeaderTemplate(header("SIMPLE  = T") + long + header("OBJECT  = 'M13'", "END")).without({"WCS_TEXT"})
-    read = fits.Header.fromstring(template.write({}))
+    read = fits.Header.fromstring(template.write(()))
     assert list(read) == ["SIMPLE", "OBJECT"]
 
 
@@ -78,13 +79,13 @@ def test_what_is_not_changed_is_not_touched() -> None:
         "COMMENT free text",
         "NOTACARD",
     ]
-    written = HeaderTemplate(header(*cards, "END", "JUNK")).write({})
+    written = HeaderTemplate(header(*cards, "END", "JUNK")).write(())
     assert len(written) == 2880
     assert written[: 80 * 5] == header(*cards, "END")
     assert not written[80 * 5 :].strip()
 
 
 def test_bytes_that_fits_forbids_become_blanks() -> None:
-    written = HeaderTemplate(b"COMMENT a\x00b\xff\nc".ljust(80)).write({})
+    written = HeaderTemplate(b"COMMENT a\x00b\xff\nc".ljust(80)).write(())
     assert written.startswith(b"COMMENT a b  c")
     assert math.prod([0x20 <= byte <= 0x7E for byte in written])

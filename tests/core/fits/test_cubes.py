@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from imageserv.core.config import Limits
 from imageserv.core.errors import LimitFault, NoOverlapFault, UnsupportedFault, UsageFault
 from imageserv.core.fits.cards import make_card
-from imageserv.core.fits.engine import Cutout, CutoutRequest, cut, write, write_headers
+from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.opened import OpenImage
+from imageserv.core.fits.output import write, write_headers
 from imageserv.core.record import Observation
 from imageserv.core.sky.stencil import Box, Circle, Section
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault, LimitFault, NoOverlapFault, UnsupportedFault
 from imageserv.core.fits.cards import make_card
-from imageserv.core.fits.engine import Cutout, CutoutRequest, cut, write
+from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
+from imageserv.core.fits.headers import PlaneHeader
 from imageserv.core.fits.opened import OpenImage
+from imageserv.core.fits.output import write
 from imageserv.core.sky.stencil import Box
 
 OpenFits = Callable[..., OpenImage]
@@ -207,9 +209,8 @@ def test_dss_plate_solutions_move_along(open_fits: OpenFits, tmp_path: Path) -> 
     hdu = fits.PrimaryHDU(pixels(90, 120))
     hdu.header.update(CNPIX1=1000, CNPIX2=2000.5)
     hdu.writeto(path)
-    image = open_fits(path)
-    template = image.header(image.layout.hdus[0], frozenset())
-    child = fits.Header.fromstring(template.template.write(template.cut([(55, 65), (35, 45)])[0]))
+    plane = PlaneHeader(open_fits(path).layout.hdus[0], frozenset())
+    child = fits.Header.fromstring(plane.template.write(plane.cut([(55, 65), (35, 45)])[0]))
     assert (child["CNPIX1"], child["CNPIX2"]) == (1055, 2035.5)
 
 

@@ -15,9 +15,10 @@ from astropy.wcs import WCS
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault, LimitFault, UnavailableFault, UnsupportedFault
 from imageserv.core.fits.cards import make_card
-from imageserv.core.fits.engine import CutoutRequest, cut, write
+from imageserv.core.fits.engine import CutoutRequest, cut
 from imageserv.core.fits.layout import read_layout
 from imageserv.core.fits.opened import OpenImage
+from imageserv.core.fits.output import write
 from imageserv.core.fits.wcscards import wcs_header
 from imageserv.core.sky.stencil import Box
 from imageserv.core.sky.wcs import SkyWcs

@@ -1,0 +1,131 @@
+"""A cutout in pieces, and the FITS file that they make."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageserv.core.sky.stencil import Section
+
+from .cards import BLOCK, CARD, HeaderTemplate, number_card, padded, printable
+
+
+@dataclass(frozen=True, slots=True)
+class OutputHdu:
+    """One HDU of an answer.
+
+    Attributes
+    ----------
+    template, changes, added
+        The header: its cards, those that replace some of them (their numbers, and the cards), those that follow.
+    read
+        Gives pixels as they will be written, big-endian, of numpy's axis
+        order (a view of the mapped file where possible: it is copied once,
+        into the answer); or bytes. Called when the answer is written: whoever wants the headers reads no pixel.
+    """
+
+    template: HeaderTemplate
+    changes: Sequence[tuple[int, bytes]]
+    added: Sequence[bytes]
+    read: Callable[[], NDArray[Any] | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """An answer in pieces.
+
+    Attributes
+    ----------
+    hdus
+        The first is the primary HDU.
+    requested, delivered
+        The pixels that were asked for of the parent's science plane, and those of them that it has: a range for each
+        of its axes, none (``*``) along one of which nothing was asked; left out at the end, but for the celestial
+        axes. `requested` is None if the image's projection cannot show the whole stencil.
+    """
+
+    hdus: tuple[OutputHdu, ...]
+    requested: Section | None
+    delivered: Section
+
+
+_Header = tuple[HeaderTemplate, Sequence[tuple[int, bytes]], bytes]
+"""A template, the cards that replace some of its own, and the cards that follow."""
+
+
+def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
+    """Write a cutout as a FITS file.
+
+    Parameters
+    ----------
+    cards
+        Added to the primary header.
+
+    Returns
+    -------
+    memoryview
+        The file's bytes.
+    """
+    pieces = [(header, hdu.read()) for header, hdu in zip(_headers(cutout, cards), cutout.hdus, strict=True)]
+    size = sum([header[0].size(len(header[2])) + padded(data.nbytes) for header, data in pieces])
+    # Not cleared: every byte is written below, padding too.
+    answer = np.empty(size, np.uint8).data
+    at = 0
+    for (template, changes, added), data in pieces:
+        at = template.write_into(answer, at, changes, added)
+        end = at + data.nbytes
+        if isinstance(data, np.ndarray):
+            # The one copy: from the mapped file straight into the answer.
+            np.ndarray(data.shape, data.dtype, answer, at)[...] = data
+        else:
+            answer[at:end] = data
+        at = end + -end % BLOCK
+        answer[end:at] = bytes(at - end)
+    return answer
+
+
+def write_headers(cutout: Cutout, cards: Iterable[bytes] = ()) -> str:
+    """Write the headers that `write` gives the same cutout, as text; no pixel is read.
+
+    Returns
+    -------
+    str
+        A card a line, without the blanks at its end; END ends each header.
+    """
+    return header_text(template.write(changes, (added,)) for template, changes, added in _headers(cutout, cards))
+
+
+def header_text(headers: Iterable[bytes]) -> str:
+    """Write headers as text: a card a line, without the blanks at its end; END ends each header.
+
+    Bytes that FITS does not allow in a header become blanks.
+    """
+    lines: list[bytes] = []
+    for header in headers:
+        header = printable(header).rstrip()  # what fills the last block
+        lines += [header[at : at + CARD].rstrip() for at in range(0, len(header), CARD)]
+    return b"\n".join([*lines, b""]).decode("ascii")
+
+
+def _headers(cutout: Cutout, cards: Iterable[bytes]) -> list[_Header]:
+    primary, *extensions = cutout.hdus
+    return [
+        _primary(primary, len(extensions), list(cards)),
+        *((hdu.template, hdu.changes, b"".join(hdu.added)) for hdu in extensions),
+    ]
+
+
+def _primary(hdu: OutputHdu, extensions: int, cards: list[bytes]) -> _Header:
+    """Return the primary header: with the given cards, and EXTEND (FITS 4.0 section 4.4.2.1) and NEXTEND true."""
+    template, changes = hdu.template, list(hdu.changes)
+    cards = [*hdu.added, *cards]
+    if (place := template.place("NEXTEND")) is not None:
+        changes.append((place, number_card("NEXTEND", extensions, "number of extensions")))
+    if extensions:
+        if (place := template.place("EXTEND")) is not None:
+            changes.append((place, number_card("EXTEND", True)))
+        else:
+            cards.append(number_card("EXTEND", True))
+    return template, changes, b"".join(cards)

@@ -1,0 +1,85 @@
+"""Which HDUs of an image a cutout has, and how each is written: what does not depend on where it is cut."""
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from imageserv.core.record import ImageRecord
+from imageserv.core.request import Detail
+
+from .cards import HeaderTemplate
+from .headers import UNTRUE, Move, Moves, PlaneHeader, empty_primary
+from .layout import Hdu, Layout
+
+
+class Part(NamedTuple):
+    """One HDU of a cutout.
+
+    Attributes
+    ----------
+    hdu
+        Of the parent.
+    template
+        Its header.
+    plane
+        What a cut changes in the header, if the HDU is cut.
+    copied
+        Whether its data are copied as they are; else, unless it is cut, it has none.
+    """
+
+    hdu: Hdu
+    template: HeaderTemplate
+    plane: PlaneHeader | None = None
+    copied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The HDUs of a cutout, in the file's order.
+
+    Attributes
+    ----------
+    copied_bytes
+        Of those that are not cut.
+    """
+
+    parts: tuple[Part, ...]
+    copied_bytes: int
+
+
+def make_plan(record: ImageRecord, layout: Layout, detail: Detail, drop: Set[str]) -> Plan:
+    """Plan the cutouts of an image whose planes are HDUs of one file.
+
+    Parameters
+    ----------
+    detail
+        With ``all`` the HDUs that are no planes are copied as they are; else only tables that hold coordinates of the
+        planes' axes.
+    drop
+        Keywords that point at what is left out: left out of all headers unless detail is ``all``.
+    """
+    everything = detail == "all"
+    dropped: Set[str] = frozenset() if everything else drop
+    planes = {
+        plane.hdu: PlaneHeader(layout.hdus[plane.hdu], dropped)
+        for plane in (record.planes[:1] if detail == "image" else record.planes)
+    }
+    alike: dict[tuple[Move, ...], Moves] = {}
+    for header in planes.values():
+        header.moves = alike.setdefault(header.moves.rules, header.moves)
+    tables = _coordinate_tables(planes.values())
+    parts: list[Part] = []
+    for hdu in layout.hdus:
+        if (plane := planes.get(hdu.index)) is not None:
+            parts.append(Part(hdu, plane.template, plane))
+        elif everything or (hdu.kind == "table" and hdu.name in tables):
+            template = HeaderTemplate(hdu.header)
+            parts.append(Part(hdu, template if hdu.index else template.without(UNTRUE), copied=True))
+        elif hdu.index == 0:
+            parts.append(Part(hdu, empty_primary(hdu, dropped)))
+    return Plan(tuple(parts), sum(part.hdu.data_size for part in parts if part.copied))
+
+
+def _coordinate_tables(planes: Iterable[PlaneHeader]) -> Set[str]:
+    """Return the names of tables that hold the coordinates of an axis (-TAB: FITS WCS Paper III section 6)."""
+    return frozenset[str]().union(*(plane.tables for plane in planes))

@@ -1,0 +1,85 @@
+"""TAN and TAN-SIP in plain numbers, against astropy's conversions of arrays."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imageserv.core.sky.gnomonic import Gnomonic, gnomonic
+
+SIP: dict[str, Any] = {
+    **{"A_ORDER": 4, "A_2_0": -5.6e-6, "A_1_1": 4e-7, "A_0_4": 2e-13, "A_1_0": 1e-4},
+    **{"B_ORDER": 3, "B_0_2": 3e-6, "B_1_1": -2e-7, "B_3_0": 1e-10},
+}
+
+
+def made(ctype: str = "TAN", ra: float = 150.0, dec: float = 2.0, turn: float = 0.3, **cards: Any) -> fits.Header:
+    header = fits.Header({"NAXIS": 2, "NAXIS1": 2048, "NAXIS2": 1489})
+    header["CTYPE1"], header["CTYPE2"] = f"RA---{ctype}", f"DEC--{ctype}"
+    header["CRVAL1"], header["CRVAL2"], header["CRPIX1"], header["CRPIX2"] = ra, dec, 1000.5, 700.25
+    header["CD1_1"], header["CD1_2"] = -1.1e-4 * np.cos(turn), 1.1e-4 * np.sin(turn)
+    header["CD2_1"], header["CD2_2"] = 1.1e-4 * np.sin(turn), 1.1e-4 * np.cos(turn)
+    header.update(cards)
+    return header
+
+
+def read(header: fits.Header) -> Gnomonic | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wcs: Any = WCS(header)
+        wcs.wcs.set()
+    return gnomonic(header, wcs, np.eye(3))
+
+
+@given(
+    ra=st.floats(0, 360),
+    dec=st.floats(-90, 90),
+    turn=st.floats(0, 6.3),
+    distorted=st.booleans(),
+    x=st.floats(-500, 2500),
+    y=st.floats(-500, 2000),
+)
+def test_a_pixel_and_its_place_are_astropys(
+    ra: float, dec: float, turn: float, distorted: bool, x: float, y: float
+) -> None:
+    header = made("TAN-SIP", ra, dec, turn, **SIP) if distorted else made("TAN", ra, dec, turn)
+    plane = read(header)
+    assert plane is not None
+    astropys: Any = WCS(header)
+    lon, lat = map(float, astropys.all_pix2world(x, y, 0))
+    expected = [np.cos(np.radians(lat)) * np.cos(np.radians(lon)), np.cos(np.radians(lat)) * np.sin(np.radians(lon))]
+    assert plane.vector(x, y) == pytest.approx([*expected, np.sin(np.radians(lat))], abs=1e-13)
+    assert plane.pixel(lon, lat) == pytest.approx((x, y), abs=1e-6)
+
+
+def test_the_other_half_of_the_sky_has_no_pixel() -> None:
+    plane = read(made())
+    assert plane is not None
+    assert plane.pixel(330.0, -2.0) is None
+    assert plane.pixel(240.1, 0.0) is None
+
+
+def test_a_distortion_that_leads_nowhere_has_no_pixel() -> None:
+    plane = read(made("TAN-SIP", A_ORDER=2, A_2_0=5e-3, B_ORDER=2, B_0_2=5e-3))
+    assert plane is not None
+    lon, lat = 151.5, 3.5
+    assert plane.pixel(lon, lat) is None
+
+
+@pytest.mark.parametrize(
+    ("ctype", "cards"),
+    [
+        ("SIN", {}),
+        ("STG", {}),
+        ("TPV", {"PV1_1": 1.0, "PV2_1": 1.0, "PV1_4": 1e-9}),
+        ("TAN", {"PV1_1": 1.0, "PV2_1": 1.0, "PV1_4": 1e-9}),  # as SCAMP wrote TPV
+        ("TAN", {"LONPOLE": 170.0}),
+    ],
+)
+def test_others_are_left_to_wcslib(ctype: str, cards: dict[str, Any]) -> None:
+    assert read(made(ctype, **cards)) is None
