@@ -151,12 +151,12 @@ def gnomonic(header: fits.Header, wcs: Any, rotation: NDArray[np.float64]) -> Gn
         return None
     if sip is not None and (sip.a is None or sip.b is None or list(sip.crpix) != list(parameters.crpix)):
         return None
-    longitude_first = parameters.lng < parameters.lat
     matrix = np.radians(wcs.pixel_scale_matrix)
-    if not longitude_first:
-        matrix = matrix[::-1]
-    if not abs(np.linalg.det(matrix)) > 0:
+    a, b, c, d = (matrix if parameters.lng < parameters.lat else matrix[::-1]).ravel().tolist()
+    largest = max(map(abs, (a, b, c, d)))
+    if not 1e-12 < largest < 1.0 or not abs(a * d - b * c) > 1e-6 * largest**2:  # no camera's
         return None
+    area = a * d - b * c
     lon, lat = (math.radians(parameters.crval[axis]) for axis in (parameters.lng, parameters.lat))
     frame = np.array(
         [
@@ -171,8 +171,8 @@ def gnomonic(header: fits.Header, wcs: Any, rotation: NDArray[np.float64]) -> Gn
         tuple(east),
         tuple(north),
         (float(parameters.crpix[0]) - 1.0, float(parameters.crpix[1]) - 1.0),
-        tuple(matrix.ravel().tolist()),
-        tuple(np.linalg.inv(matrix).ravel().tolist()),
+        (a, b, c, d),
+        (d / area, -b / area, -c / area, a / area),
         None if sip is None else _polynomials(sip.a, sip.b),
     )
 
