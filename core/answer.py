@@ -10,6 +10,9 @@ from .sky.stencil import Section
 REPORT = ("CUTID", "CUTREQ", "CUTBOX", "CUTCLIP", "CUTCOVER", "CUTCAND")
 """The keywords of a report: of an image that is a cutout itself they are left out, for they are not its cutout's."""
 
+FITS = {"fits": ("application/fits", "image/fits")}
+"""The format of an image, by its short name: its media types."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

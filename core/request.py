@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .sky.stencil import Interval, Stencil
 
 Detail = Literal["image", "planes", "all"]
 """The science plane alone; all planes; all planes and every other HDU."""
+
+DETAILS: Final[tuple[Detail, ...]] = ("planes", "image", "all")
+"""How much of a file a cutout can have; the first is the default."""
 
 
 @dataclass(frozen=True, slots=True)

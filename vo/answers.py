@@ -1,6 +1,5 @@
 """From an image and what is wanted of it to HTTP's response: what v1 and SODA share."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,10 +7,11 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
 from imageserv.core.answer import Report
+from imageserv.core.filenames import cutout_stem
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
-from imageserv.core.sky.stencil import Box, Circle, Polygon, Range, Section, Stencil
+from imageserv.core.sky.stencil import Section
 
 from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_headers, names, not_modified
 from .threads import Threads
@@ -19,37 +19,7 @@ from .threads import Threads
 
 def cutout_name(selection: Selection, request: CutoutRequest) -> str:
     """Return the name of a cutout's file: the same for the same question, another for another."""
-    record = selection.record
-    parts = ["-".join([record.dataset, *(str(value) for value in record.data_id.values())])]
-    if request.stencil is not None:
-        parts.append(_stencil_name(request.stencil))
-    # What has no short name of its own is told apart by a digest.
-    rest = (request.band, request.time, request.pol, *sorted(request.parameters.items()))
-    if any(rest):
-        parts.append(_digest(rest))
-    if request.detail != "planes":
-        parts.append(request.detail)
-    return "_".join(parts) + ".fits"
-
-
-def _stencil_name(stencil: Stencil) -> str:
-    match stencil:
-        case Box(ra, dec, width, height, unit):
-            factor, word = (3600, "arcsec") if unit == "deg" else (1, unit)
-            return f"{ra:.8g}{dec:+.8g}_{width * factor:.8g}x{height * factor:.8g}{word}"
-        case Circle(ra, dec, radius):
-            return f"{ra:.8g}{dec:+.8g}_circle{radius * 3600:.8g}arcsec"
-        case Range(west, extent, south, north):
-            return f"{west:.8g}{south:+.8g}_range{extent:.8g}x{north - south:.8g}deg"
-        case Polygon(vertices):
-            ra, dec = vertices[0]
-            return f"{ra:.8g}{dec:+.8g}_polygon{_digest(vertices)}"
-        case Section(ranges):
-            return "pixels-" + "-".join("all" if span is None else f"{span[0] + 1}.{span[1]}" for span in ranges)
-
-
-def _digest(value: object) -> str:
-    return hashlib.blake2b(repr(value).encode(), digest_size=4).hexdigest()
+    return f"{cutout_stem(selection.record, request)}.fits"
 
 
 def whole_response(

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import click
 
+from imageserv.core.answer import FITS
 from imageserv.core.config import Config, RepositoryConfig, load
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.demo_build import build
@@ -23,7 +24,7 @@ from imageserv.core.service import Service, open_service
 
 from .answers import cutout_name
 from .app import create_app
-from .images import FITS, plain_name
+from .images import plain_name
 from .progress import printable, shown
 from .requests import response_format
 from .server import address, listen, serve

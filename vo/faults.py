@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.tables import FORMATS as TABLE_FORMATS
 from imageserv.core.dali.votable import error_document
+from imageserv.core.dali.words import soda_word
 from imageserv.core.errors import (
     AuthenticationFault,
     AuthorizationFault,
@@ -50,8 +51,6 @@ class Fault:
         The value of ``exception`` in a v1 error document.
     word
         What a VOTable's message starts with (DataLink 1.1 section 3.4, SIA 2.0 section 4.2).
-    soda
-        What a message in plain text starts with (SODA 1.0 section 4.2).
     headers
         Further headers of the response.
     message
@@ -61,46 +60,33 @@ class Fault:
     status: int
     name: str
     word: str
-    soda: str
     headers: tuple[tuple[str, str], ...] = ()
     message: str | None = None
 
 
-_INTERNAL = Fault(
-    500, "InternalFault", "FatalFault", "Error", message="the service failed; its log says why, under this id"
-)
+_INTERNAL = Fault(500, "InternalFault", "FatalFault", message="the service failed; its log says why, under this id")
 
 # From the leaves to the root: the first class that an exception is an instance of answers for it.
 _TABLE: tuple[tuple[type[ImageServError], Fault], ...] = (
-    (
-        MultiValuedParamNotSupported,
-        Fault(400, "MultiValuedParamNotSupported", "UsageFault", "MultiValuedParamNotSupported"),
-    ),
-    (UnsupportedFault, Fault(400, "UnsupportedFault", "UsageFault", "UsageError")),
-    (LimitFault, Fault(413, "LimitFault", "UsageFault", "UsageError")),
-    (UsageFault, Fault(400, "UsageFault", "UsageFault", "UsageError")),
-    (NoOverlapFault, Fault(404, "NoOverlapFault", "NotFoundFault", "UsageError")),
-    (NotFoundFault, Fault(404, "NotFoundFault", "NotFoundFault", "UsageError")),
+    (MultiValuedParamNotSupported, Fault(400, "MultiValuedParamNotSupported", "UsageFault")),
+    (UnsupportedFault, Fault(400, "UnsupportedFault", "UsageFault")),
+    (LimitFault, Fault(413, "LimitFault", "UsageFault")),
+    (UsageFault, Fault(400, "UsageFault", "UsageFault")),
+    (NoOverlapFault, Fault(404, "NoOverlapFault", "NotFoundFault")),
+    (NotFoundFault, Fault(404, "NotFoundFault", "NotFoundFault")),
     # RFC 9110 section 11.6.1: a 401 names a scheme. Bearer, unlike Basic, makes no browser ask for a password.
     (
         AuthenticationFault,
-        Fault(
-            401,
-            "AuthenticationFault",
-            "DefaultFault",
-            "AuthenticationError",
-            (("WWW-Authenticate", 'Bearer realm="ImageServ"'),),
-        ),
+        Fault(401, "AuthenticationFault", "DefaultFault", (("WWW-Authenticate", 'Bearer realm="ImageServ"'),)),
     ),
-    (AuthorizationFault, Fault(403, "AuthorizationFault", "DefaultFault", "AuthorizationError")),
-    (UnavailableFault, Fault(503, "UnavailableFault", "TransientFault", "ServiceUnavailable", (("Retry-After", "5"),))),
+    (AuthorizationFault, Fault(403, "AuthorizationFault", "DefaultFault")),
+    (UnavailableFault, Fault(503, "UnavailableFault", "TransientFault", (("Retry-After", "5"),))),
     (
         FitsFault,
         Fault(
             500,
             "FitsFault",
             "FatalFault",
-            "Error",
             message="the stored file cannot be served; the log says why, under this id",
         ),
     ),
@@ -148,7 +134,7 @@ def error_response(request: Request, error: Exception, *, status: int | None = N
         headers["Vary"] = "Accept"
     if name == "json":
         return JSONResponse(document, code, headers)
-    word = fault.soda if dialect == "soda" else fault.word
+    word = soda_word(error) if dialect == "soda" else fault.word
     text = f"{word}: {document['message']}"
     if "id" in document:
         text = f"{text} {document['id']}"

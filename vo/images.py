@@ -22,9 +22,6 @@ from imageserv.core.errors import UnavailableFault
 
 from .threads import Threads
 
-FITS = {"fits": ("application/fits", "image/fits")}
-"""The format of an image, by its short name."""
-
 _CHUNK = 1 << 18  # bytes in memory for each client that reads a file, and that it must take within the edge's patience
 _VERSION = version("imageserv")
 _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))\s*", re.IGNORECASE)

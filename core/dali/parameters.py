@@ -81,10 +81,13 @@ class Parsed:
         present; a list for a parameter that may be repeated.
     unknown
         Names that were not declared, as sent, each once.
+    order
+        Of each value the declared name, in the order in which they were sent.
     """
 
     values: Mapping[str, Any]
     unknown: tuple[str, ...]
+    order: tuple[str, ...]
 
 
 def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, str]]) -> Parsed:
@@ -116,18 +119,20 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
     names = {alias.lower(): parameter for parameter in declared for alias in (parameter.name, *parameter.aliases)}
     sent: defaultdict[str, list[str]] = defaultdict(list)
     unknown: dict[str, None] = {}
+    order: list[str] = []
     for name, text in pairs:
         known = names.get(name.lower())
         if known is None:
             unknown[name] = None
         else:
-            sent[known.name].append(text if known.verbatim and text.strip() else _unquote(text))
-    values: dict[str, Any] = {}
-    for parameter in declared:
-        given = [text for text in sent[parameter.name] if text or parameter.flag]
-        if given:
-            values[parameter.name] = _value(parameter, given)
-    return Parsed(values, tuple(unknown))
+            text = text if known.verbatim and text.strip() else _unquote(text)
+            if text or known.flag:
+                sent[known.name].append(text)
+                order.append(known.name)
+    values = {
+        parameter.name: _value(parameter, sent[parameter.name]) for parameter in declared if parameter.name in sent
+    }
+    return Parsed(values, tuple(unknown), tuple(order))
 
 
 def near_misses(unknown: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
@@ -177,16 +182,23 @@ def _unquote(text: str) -> str:
 
 def _value(parameter: Parameter, given: list[str]) -> object:
     if parameter.multiple:
-        return [_read(parameter, text) for text in given]
+        return [read_value(parameter, text) for text in given]
     if len(given) > 1:
         spelt = " or ".join((parameter.name, *parameter.aliases))
         raise MultiValuedParamNotSupported(
             f"{spelt} takes one value, but the request gives {len(given)}", parameter=parameter.name
         )
-    return _read(parameter, given[0])
+    return read_value(parameter, given[0])
 
 
-def _read(parameter: Parameter, text: str) -> object:
+def read_value(parameter: Parameter, text: str) -> Any:
+    """Read one value.
+
+    Raises
+    ------
+    UsageFault
+        Raised if it cannot be read; the message names the parameter and says what would be right.
+    """
     if not text:
         return True
     try:

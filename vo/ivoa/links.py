@@ -9,8 +9,10 @@ image otherwise.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
 from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dali.soda import ID, RUNID, soda_parameters
 from imageserv.core.dali.tables import write_table
 from imageserv.core.dali.votable import Field, TableDocument, Value, cell_text, fitting
 from imageserv.core.dataset import Dataset
@@ -20,10 +22,7 @@ from imageserv.core.record import ImageRecord
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.faults import fault_of
-from imageserv.vo.images import FITS
 from imageserv.vo.urls import Urls
-
-from .parameters import ID, RUNID, soda_parameters
 
 STANDARD = "ivo://ivoa.net/std/DataLink#links-1.1"
 SODA_SYNC = "ivo://ivoa.net/std/SODA#sync-1.0"

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dali.soda import SODA
 from imageserv.core.dali.tables import FORMATS as TABLES
 from imageserv.core.obscore import DATALINK
 from imageserv.core.service import Service
-from imageserv.vo.images import FITS
 from imageserv.vo.schemas import query_parameter
 from imageserv.vo.urls import Urls
 
-from .parameters import LINKS, RESPONSEFORMAT, SIA, SODA
+from .parameters import LINKS, RESPONSEFORMAT, SIA
 from .vosi import FORMATS
 
 _VOTABLE = TABLES["votable"]

@@ -1,4 +1,4 @@
-"""The parameters of SODA, SIA2 and DataLink, each declared once.
+"""The parameters of SIA2 and DataLink, each declared once; those of SODA are in `imageserv.core.dali.soda`.
 
 Requests are read, descriptors, OpenAPI and documentation are written from
 these tables. Names, units and UCDs are the standards': clients know a
@@ -7,23 +7,11 @@ parameter by the three of them.
 
 from collections.abc import Callable
 
-from imageserv.core.dali.literals import choice, integer, interval, interval_or_number
+from imageserv.core.dali.literals import choice, integer, interval_or_number
 from imageserv.core.dali.parameters import Parameter
-from imageserv.core.dali.shapes import circle, most_corners, polygon, section, shape
-from imageserv.core.dataset import Dataset
-from imageserv.core.errors import PluginFault, UsageFault
+from imageserv.core.dali.shapes import shape
+from imageserv.core.dali.soda import POL, POS, RUNID
 from imageserv.core.obscore import POL_STATES
-from imageserv.vo.images import FITS
-from imageserv.vo.v1.parameters import DETAILS
-
-METADATA = ("none", "header")
-"""What of a cutout SODA answers with instead of it; the first is the default."""
-
-
-def _run_id(text: str) -> str:
-    if len(text) > 64:
-        raise ValueError("must be of at most 64 characters")
-    return text
 
 
 def _count(text: str) -> int:
@@ -45,122 +33,9 @@ def _media_type(text: str) -> str:
     return "".join(text.split()).replace("+", "").lower()
 
 
-def _fits(text: str) -> str:
-    wanted = "".join(text.partition(";")[0].split()).lower()
-    named = {"fits": FITS["fits"][0], **{each: each for each in FITS["fits"]}}
-    if wanted not in named:
-        # The words are SODA's (working draft 1.1, RESPONSEFORMAT).
-        raise UsageFault(
-            f"Format transformation not available: RESPONSEFORMAT must be one of {', '.join(named)}",
-            parameter="RESPONSEFORMAT",
-        )
-    return named[wanted]
-
-
-RUNID = Parameter("RUNID", _run_id, "A name of yours for the request; it is logged.", ucd="meta.id")
 RESPONSEFORMAT = Parameter(
     "RESPONSEFORMAT", str, "Short name or media type of the answer's format.", ucd="meta.code.mime"
 )
-
-# SODA 1.0 section 3, with the UCD of Erratum 1; PIXELS, RESPONSEFORMAT and METADATA are of the 1.1 working draft.
-ID = Parameter(
-    "ID",
-    str,
-    "Publisher DID of the image, as searches and links give it.",
-    ucd="meta.id;meta.dataset",
-)
-POS = Parameter(
-    "POS",
-    shape,
-    f"Part of the sky to cut out: CIRCLE, RANGE or POLYGON (of at most {most_corners} corners) and ICRS degrees.",
-    ucd="pos.outline;obs",
-    example="CIRCLE 37.6446 0.1046 0.005",
-)
-CIRCLE = Parameter(
-    "CIRCLE",
-    circle,
-    "Circle to cut out: longitude, latitude, radius (ICRS).",
-    unit="deg",
-    ucd="pos.outline;obs",
-    datatype="double",
-    arraysize="3",
-    xtype="circle",
-    example="37.6446 0.1046 0.005",
-)
-POLYGON = Parameter(
-    "POLYGON",
-    polygon,
-    f"Polygon to cut out: longitude and latitude of each of at most {most_corners} corners (ICRS).",
-    unit="deg",
-    ucd="pos.outline;obs",
-    datatype="double",
-    xtype="polygon",
-    example="37.64 0.10 37.65 0.10 37.65 0.11",
-)
-PIXELS = Parameter(
-    "PIXELS",
-    section,
-    "Pixels to cut out, a FITS section: counted from 1, both ends included, * for a whole axis.",
-    ucd="pos.outline;instr.pixel",
-    example="[1:100,51:150]",
-)
-BAND = Parameter(
-    "BAND",
-    interval,
-    "Vacuum wavelengths: cuts a spectral axis; an image without one is given if it overlaps.",
-    unit="m",
-    ucd="em.wl;stat.interval",
-    datatype="double",
-    arraysize="2",
-    xtype="interval",
-    example="5e-7 7e-7",
-)
-TIME = Parameter(
-    "TIME",
-    interval,
-    "Times, MJD UTC: the image is given if it overlaps.",
-    unit="d",
-    ucd="time.interval;obs.exposure",
-    datatype="double",
-    arraysize="2",
-    xtype="interval",
-    example="53000 54000",
-)
-POL = Parameter(
-    "POL",
-    choice(*POL_STATES),
-    "State of polarization to cut out of a cube; of several, with all that the cube has between them.",
-    multiple=True,
-    ucd="meta.code;phys.polarization",
-    options=POL_STATES,
-)
-DETAIL = Parameter(
-    "DETAIL",
-    choice(*DETAILS),
-    "What the cutout has: all planes; the science plane alone (image); all planes and the file's tables (all).",
-    ucd="meta.code",
-    options=DETAILS,
-)
-SODA_FORMAT = Parameter(
-    "RESPONSEFORMAT",
-    _fits,
-    "Format of the cutout.",
-    ucd="meta.code.mime",
-    options=("fits", *FITS["fits"]),
-)
-SODA_METADATA = Parameter(
-    "METADATA",
-    choice(*METADATA),
-    "Answer the headers that the cutout would have, as text, instead of the cutout (header).",
-    ucd="meta.code",
-    options=METADATA,
-)
-
-SPATIAL = (POS, CIRCLE, POLYGON, PIXELS)
-"""The parameters that say which part of the image; a request has one of them at most."""
-
-SODA = (ID, *SPATIAL, BAND, TIME, POL, DETAIL, SODA_FORMAT, SODA_METADATA, RUNID)
-"""What {sync} takes, beside what the image's dataset adds."""
 
 # DataLink 1.1 section 2.1. Identifiers are echoed as they were sent, blanks and all.
 LINKS_ID = Parameter(
@@ -229,19 +104,3 @@ SIA = (
     RUNID,
 )
 """What {query} takes."""
-
-
-def soda_parameters(dataset: Dataset) -> tuple[Parameter, ...]:
-    """Return what {sync} takes for images of a dataset.
-
-    Raises
-    ------
-    PluginFault
-        Raised if the dataset adds a parameter that has the name of one of SODA's.
-    """
-    reserved = {name.lower() for parameter in SODA for name in (parameter.name, *parameter.aliases)}
-    for parameter in dataset.parameters:
-        for name in (parameter.name, *parameter.aliases):
-            if name.lower() in reserved:
-                raise PluginFault(f"{name} is a parameter of SODA, so a dataset cannot add it")
-    return (*SODA, *dataset.parameters)

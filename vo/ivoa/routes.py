@@ -6,8 +6,10 @@ from email.utils import format_datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
+from imageserv.core.dali.soda import RUNID, soda_parameters
 from imageserv.core.dali.vosi import availability_json, availability_xml, capabilities_json, capabilities_xml
 from imageserv.core.errors import NoOverlapFault, NotFoundFault
 from imageserv.core.maintenance import announced
@@ -16,7 +18,7 @@ from imageserv.core.selection import Selection
 from imageserv.core.service import Service
 from imageserv.vo.answers import cutout_response, header_response, whole_response
 from imageserv.vo.health import Health
-from imageserv.vo.images import FITS, Budget, conditions
+from imageserv.vo.images import Budget, conditions
 from imageserv.vo.requests import receive
 from imageserv.vo.streams import document_response
 from imageserv.vo.threads import Threads
@@ -24,7 +26,7 @@ from imageserv.vo.urls import Urls
 
 from . import examples, links, sia, soda, vosi
 from .openapi import openapi
-from .parameters import LINKS, RESPONSEFORMAT, RUNID, soda_parameters
+from .parameters import LINKS, RESPONSEFORMAT
 
 _IDENTIFIER = 400  # bytes of a form that one identifier takes at the most: it has less than 256 characters
 _LINKS_FORMATS = {"votable": (DATALINK, "application/x-votable+xml", "text/xml", "application/xml")}

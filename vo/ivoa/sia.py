@@ -10,6 +10,7 @@ from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
 from imageserv.core.dali.documents import Element
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
+from imageserv.core.dali.soda import RUNID
 from imageserv.core.dali.tables import FORMATS, DelimitedWriter, JsonWriter, TableWriter, write_table
 from imageserv.core.dali.votable import TableDocument, Value
 from imageserv.core.errors import LimitFault
@@ -21,7 +22,7 @@ from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
 
 from .links import STANDARD as DATALINK_STANDARD
-from .parameters import LINKS_ID, RUNID, SIA
+from .parameters import LINKS_ID, SIA
 
 STANDARD = "ivo://ivoa.net/std/SIA#query-2.0"
 

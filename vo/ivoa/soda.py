@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imageserv.core.answer import FITS
+from imageserv.core.dali import soda
 from imageserv.core.dali.parameters import near_misses, parse_parameters
+from imageserv.core.dali.soda import METADATA, SODA, SPATIAL
 from imageserv.core.errors import MultiValuedParamNotSupported, UsageFault
-from imageserv.core.obscore import POL_STATES
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
 from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Stencil
-from imageserv.vo.images import FITS
-from imageserv.vo.v1.parameters import DETAILS
-
-from .parameters import BAND, DETAIL, METADATA, POL, SODA, SPATIAL, TIME
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -98,21 +96,12 @@ def cutout_request(repository: Repository, selection: Selection, question: SodaQ
     dataset = repository.datasets[selection.record.dataset].declaration
     own = parse_parameters(dataset.parameters, question.pairs).values
     given = question.given
-    cuts = {parameter.name for parameter in (*SPATIAL, BAND, TIME, POL, DETAIL)}
-    if not own and not cuts & given.keys():
+    stencil: Stencil | None = next((given[parameter.name] for parameter in SPATIAL if parameter.name in given), None)
+    wanted = soda.cutout_request(given, own, stencil, given.get("BAND"), given.get("TIME"))
+    if wanted is None:
         # Unknown parameters are ignored; but whoever writes CIRCEL does not want all of the image.
         for wrong, right in near_misses(question.unknown, [parameter.name for parameter in SPATIAL]):
             raise UsageFault(
                 f"{wrong} is no parameter, and without one the whole image is given: did you mean {right}?"
             )
-        return None
-    stencil: Stencil | None = next((given[parameter.name] for parameter in SPATIAL if parameter.name in given), None)
-    wanted = set(given.get("POL", ()))
-    return CutoutRequest(
-        stencil,
-        given.get("DETAIL", DETAILS[0]),
-        band=given.get("BAND"),
-        time=given.get("TIME"),
-        pol=tuple(state for state in POL_STATES if state in wanted),
-        parameters=own,
-    )
+    return wanted

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.maintenance import Maintenance
 from imageserv.core.obscore import DATALINK
 from imageserv.core.service import Service
-from imageserv.vo.images import FITS
 from imageserv.vo.urls import Urls
 
 from .links import SODA_SYNC

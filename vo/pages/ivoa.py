@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.documents import Element
 from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dali.soda import SODA
 from imageserv.core.dali.tables import FORMATS as TABLES
 from imageserv.core.obscore import FIELDS
 from imageserv.core.service import Service
-from imageserv.vo.images import FITS
-from imageserv.vo.ivoa.parameters import LINKS, SIA, SODA
+from imageserv.vo.ivoa.parameters import LINKS, SIA
 from imageserv.vo.urls import Urls
 
 from .html import code, link, page, table, tag

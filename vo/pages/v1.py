@@ -2,12 +2,13 @@
 
 from imageserv.core.dali.documents import Element
 from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dali.places import UNIT_ALIASES
 from imageserv.core.dataset import Dataset, Key, type_names
 from imageserv.core.manager import DatasetPlugin
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
-from imageserv.vo.v1.parameters import OPTIONAL, UNIT_ALIASES, accepted, declare
+from imageserv.vo.v1.parameters import OPTIONAL, accepted, declare
 
 from .html import link, page, table, tag
 

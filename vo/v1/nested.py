@@ -9,6 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, relevance
 
+from imageserv.core.dali.places import UNIT_ALIASES, UNITS, box
 from imageserv.core.dataset import DataId, Dataset, Key
 from imageserv.core.errors import UnsupportedFault, UsageFault
 from imageserv.core.manager import DatasetPlugin
@@ -16,8 +17,8 @@ from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
 
-from .parameters import UNIT_ALIASES, UNITS, accepted
-from .query import ImageQuestion, box
+from .parameters import accepted
+from .query import ImageQuestion
 
 _SCHEMA: dict[str, Any] = json.loads(files("imageserv.schema").joinpath("request-v1.json").read_text("utf-8"))
 _VALIDATOR = Draft202012Validator(_SCHEMA)

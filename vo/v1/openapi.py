@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.faults import FORMATS as ERROR_FORMATS
-from imageserv.vo.images import FITS
 from imageserv.vo.schemas import value_schema
 from imageserv.vo.urls import Urls
 

@@ -3,17 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from imageserv.core.dali.literals import choice, integer, latitude, longitude, positive
+from imageserv.core.dali.literals import choice, integer
 from imageserv.core.dali.parameters import Parameter
+from imageserv.core.dali.places import DEC, HEIGHT, RA, UNIT, UNIT_ALIASES, UNITS, WIDTH
 from imageserv.core.dataset import Dataset, Key
 from imageserv.core.errors import PluginFault
-
-UNITS: Final = ("arcsec", "arcmin", "deg", "pixel")
-"""The units of a size; the first is the default."""
-
-UNIT_ALIASES: Final = {"px": "pixel", "pix": "pixel", "pixels": "pixel"}
-DETAILS: Final = ("planes", "image", "all")
-"""How much of a file a cutout has; the first is the default."""
+from imageserv.core.request import DETAILS
 
 OPTIONAL: Final = ("unit", "detail")
 """The parameters that a set of `accepted` can do without."""
@@ -35,24 +30,8 @@ RESPONSEFORMAT = Parameter(
 
 _COMMON = (
     DS,
-    Parameter(
-        "ra",
-        longitude,
-        "Right ascension (ICRS) of the place that the image shall show, and of a cutout's centre.",
-        unit="deg",
-        ucd="pos.eq.ra",
-        datatype="double",
-        arraysize="",
-    ),
-    Parameter(
-        "dec",
-        latitude,
-        "Declination (ICRS) of the place that the image shall show, and of a cutout's centre.",
-        unit="deg",
-        ucd="pos.eq.dec",
-        datatype="double",
-        arraysize="",
-    ),
+    RA,
+    DEC,
     Parameter(
         "sid",
         _science_id,
@@ -62,30 +41,9 @@ _COMMON = (
         arraysize="",
         aliases=("ccdexpid",),
     ),
-    Parameter(
-        "width",
-        positive,
-        "Extent of the cutout along the image's x axis, in `unit`.",
-        ucd="phys.angSize",
-        datatype="double",
-        arraysize="",
-        example="30",
-    ),
-    Parameter(
-        "height",
-        positive,
-        "Extent of the cutout along the image's y axis, in `unit`.",
-        ucd="phys.angSize",
-        datatype="double",
-        arraysize="",
-        example="45",
-    ),
-    Parameter(
-        "unit",
-        choice(*UNITS, aliases=UNIT_ALIASES),
-        f"Unit of width and height, {UNITS[0]} unless given. {', '.join(UNIT_ALIASES)} mean pixel.",
-        options=UNITS,
-    ),
+    WIDTH,
+    HEIGHT,
+    UNIT,
     Parameter(
         "detail",
         choice(*DETAILS),

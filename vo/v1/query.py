@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from imageserv.core.dali.parameters import near_misses, parse_parameters, second_question_mark
+from imageserv.core.dali.places import UNITS, box
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ImageServError, UsageFault
 from imageserv.core.manager import DatasetPlugin
 from imageserv.core.repository import Repository
-from imageserv.core.request import CutoutRequest
+from imageserv.core.request import DETAILS, CutoutRequest
 from imageserv.core.selection import ByDataId, ByPosition, ByScienceId, Selector
 from imageserv.core.sky.stencil import Box
 
-from .parameters import DETAILS, DS, UNITS, accepted, declare
-
-_IN_A_DEGREE = {"arcsec": 3600, "arcmin": 60, "deg": 1}
+from .parameters import DS, accepted, declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +76,6 @@ def read_question(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Q
             f" ?{name}={value.replace('?', '&')}",
             parameter=name,
         ) from fault
-
-
-def box(ra: float, dec: float, width: float, height: float, unit: str) -> Box:
-    """Make the stencil of a cutout; `unit` is one of `UNITS`."""
-    if unit == "pixel":
-        return Box(ra, dec, width, height, "pixel")
-    scale = _IN_A_DEGREE[unit]
-    return Box(ra, dec, width / scale, height / scale, "deg")
 
 
 def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:

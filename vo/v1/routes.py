@@ -6,6 +6,7 @@ from email.utils import format_datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from imageserv.core.answer import FITS
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
@@ -13,7 +14,7 @@ from imageserv.core.errors import UsageFault
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.health import Health
-from imageserv.vo.images import FITS, Budget, conditions
+from imageserv.vo.images import Budget, conditions
 from imageserv.vo.requests import Received, receive
 from imageserv.vo.threads import Threads
 from imageserv.vo.urls import Urls
