@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .fits.cards import make_card
+from .record import ImageRecord
 from .sky.stencil import Section
 
 REPORT = ("CUTID", "CUTREQ", "CUTBOX", "CUTCLIP", "CUTCOVER", "CUTCAND")
@@ -75,10 +76,11 @@ def _pixels(section: Section) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CutoutAnswer:
-    """A cutout as a FITS file, and its report."""
+    """A cutout as a FITS file, its report, and the record of its image as the file is now."""
 
     content: memoryview
     report: Report
+    record: ImageRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,13 @@ class ImageServError(Exception):
         self.details: dict[str, Any] = dict(details or {})
 
 
+class WouldWait(Exception):
+    """No fault: the answer takes a wait or long work, and was asked for by one who has other things to do.
+
+    Who can wait asks again, with ``wait=True``.
+    """
+
+
 class UsageFault(ImageServError):
     """The request is wrong, and the client can mend it."""
 

@@ -196,6 +196,11 @@ class Plugins:
         impls = getattr(self._manager.hook, hook).get_hookimpls()
         return any(impl.plugin is plugin and not (impl.wrapper or impl.hookwrapper) for impl in impls)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether any plugin implements or wraps ``imageserv_authorise``."""
+        return bool(self._manager.hook.imageserv_authorise.get_hookimpls())
+
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""
         self._manager.hook.imageserv_authorise(repository=repository, dataset=dataset, headers=headers)

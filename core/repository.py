@@ -15,6 +15,7 @@ from .errors import (
     NotFoundFault,
     UnavailableFault,
     UnsupportedFault,
+    WouldWait,
 )
 from .examine import examine, examines, stamp_of
 from .fits.files import FileStore, UnpackedCache
@@ -106,8 +107,21 @@ class Repository:
                 return plugin
         raise NotFoundFault(f"{self.name} has no dataset {name!r}; it has {', '.join(self.datasets)}", parameter="ds")
 
-    def authorise(self, dataset: str, headers: Mapping[str, str]) -> None:
-        """Ask the plugins whether a client may have images of a dataset; raises what they raise."""
+    def authorise(self, dataset: str, headers: Mapping[str, str], *, wait: bool = True) -> None:
+        """Ask the plugins whether a client may have images of a dataset; raises what they raise.
+
+        Parameters
+        ----------
+        wait
+            Whether they may be asked now: they may take their time.
+
+        Raises
+        ------
+        WouldWait
+            Raised if there is one to be asked, and it may not.
+        """
+        if not wait and self._plugins.guarded:
+            raise WouldWait
         self._plugins.authorise(self.name, dataset, headers)
 
     def admits(self, dataset: str, headers: Mapping[str, str]) -> bool:
@@ -176,14 +190,21 @@ class Repository:
             data_id = record.data_id
         return data_id
 
-    def select(self, plugin: DatasetPlugin, selector: Selector) -> Selection:
+    def select(self, plugin: DatasetPlugin, selector: Selector, *, wait: bool = True) -> Selection:
         """Return the one image that a selector means.
 
         By position: of the images whose footprint contains the point, that
         whose centre is nearest; of two at the same distance that of the lower science id.
 
+        Parameters
+        ----------
+        wait
+            Whether files may be looked at for it, where footprints are only covers.
+
         Raises
         ------
+        WouldWait
+            Raised if that is needed, and not allowed.
         UsageFault
             Raised if an id is not valid.
         NotFoundFault
@@ -191,7 +212,7 @@ class Repository:
         """
         match selector:
             case ByPosition(ra, dec, band):
-                return self._closest(plugin, ra, dec, band)
+                return self._closest(plugin, ra, dec, band, wait)
             case ByScienceId(science_id):
                 plugin.data_id(science_id)  # refuses an integer that encodes nothing
                 record = self.registry.by_science_id(plugin.name, science_id)
@@ -206,11 +227,11 @@ class Repository:
             raise NotFoundFault(f"{self.name} has no {plugin.name} image with {what}")
         return Selection(record, 1, self.publisher_did(record))
 
-    def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None) -> Selection:
+    def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None, wait: bool) -> Selection:
         records = [
             record
             for record in self.registry.containing(plugin.name, band, ra, dec)
-            if record.footprint is None or record.footprint.exact or self._reaches(record, ra, dec)
+            if record.footprint is None or record.footprint.exact or self._reaches(record, ra, dec, wait)
         ]
         if records:
             return Selection(records[0], len(records), self.publisher_did(records[0]))
@@ -224,20 +245,29 @@ class Repository:
             f" {self.publisher_did(record)}, is {distance:.4g} deg away"
         )
 
-    def _reaches(self, record: ImageRecord, ra: float, dec: float) -> bool:
+    def _reaches(self, record: ImageRecord, ra: float, dec: float, wait: bool) -> bool:
         """Tell by the WCS whether an image has a point, for a footprint that is only a cover."""
+        if not wait:
+            raise WouldWait
         try:
             return _shows(self.open(record), ra, dec)
         except (UnavailableFault, UnsupportedFault):
             return False  # one file that is gone does not keep others from being found
 
-    def open(self, record: ImageRecord) -> OpenImage:
+    def open(self, record: ImageRecord, *, wait: bool = True) -> OpenImage:
         """Return an image opened for cutting.
 
         A file that changed since it was ingested is examined anew: it is never cut by an old layout.
 
+        Parameters
+        ----------
+        wait
+            Whether it may be opened now; else only one that is open already is given.
+
         Raises
         ------
+        WouldWait
+            Raised if it is not open.
         UnavailableFault
             Raised if the file is gone, or no longer holds this image.
         """
@@ -248,6 +278,11 @@ class Repository:
             raise _unreadable(path, error) from error
         # A link may lead elsewhere, a file may be another by now: then it is looked at anew.
         key = (self.name, record.dataset, record.science_id)
+        if not wait:
+            kept = self._open.kept(key, (path, state))
+            if kept is None:
+                raise WouldWait
+            return kept
         return self._open.get(key, (path, state), lambda: self._opened(record, self._stamp(path)))
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
@@ -279,11 +314,18 @@ class Repository:
         except (OSError, FitsFault) as error:
             raise _unreadable(path, error) from error
 
-    def cutout(self, selection: Selection, request: CutoutRequest) -> CutoutAnswer:
+    def cutout(self, selection: Selection, request: CutoutRequest, *, wait: bool = True) -> CutoutAnswer:
         """Cut an image and write the answer.
+
+        Parameters
+        ----------
+        wait
+            Whether it may take a while: to open the image, to decode it, to read it from the disk, to copy a lot.
 
         Raises
         ------
+        WouldWait
+            Raised if it would, and may not.
         NoOverlapFault
             Raised if the image has no pixel that was asked for.
         LimitFault
@@ -295,12 +337,15 @@ class Repository:
         UnavailableFault
             Raised if its file cannot be read.
         """
-        cutout, report = self._cut(selection, request)
-        return CutoutAnswer(write(cutout, report.cards()), report)
+        image = self.open(selection.record, wait=wait)
+        cutout, report = self._cut(image, selection, request)
+        if not (wait or image.at_hand(cutout)):
+            raise WouldWait
+        return CutoutAnswer(write(cutout, report.cards()), report, image.record)
 
     def cutout_headers(self, selection: Selection, request: CutoutRequest) -> str:
         """Return the headers that a cutout would have, as text, a card a line; raises what `cutout` does."""
-        cutout, report = self._cut(selection, request)
+        cutout, report = self._cut(self.open(selection.record), selection, request)
         return write_headers(cutout, report.cards())
 
     def headers(self, selection: Selection) -> str:
@@ -313,9 +358,8 @@ class Repository:
         """
         return header_text(hdu.header for hdu in self.open(selection.record).layout.hdus)
 
-    def _cut(self, selection: Selection, request: CutoutRequest) -> tuple[Cutout, Report]:
-        record = selection.record
-        cutout = self.datasets[record.dataset].cutout(self.open(record), request)
+    def _cut(self, image: OpenImage, selection: Selection, request: CutoutRequest) -> tuple[Cutout, Report]:
+        cutout = self.datasets[selection.record.dataset].cutout(image, request)
         return cutout, Report(selection.publisher_did, cutout.requested, cutout.delivered, selection.candidates)
 
     def whole(self, selection: Selection) -> StoredFile:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from .sky.stencil import Interval, Shape
+from .sky.stencil import Circle, Interval, Shape
+
+_FEW, _SMALL = 4, 0.25
+"""Circles, and degrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,10 @@ class Search:
     targets: tuple[str, ...] = ()
     facilities: tuple[str, ...] = ()
     instruments: tuple[str, ...] = ()
+
+    @property
+    def narrow(self) -> bool:
+        """Whether an index finds the few images that are worth a look: those of a few small circles."""
+        return 0 < len(self.shapes) <= _FEW and all(
+            isinstance(shape, Circle) and shape.radius <= _SMALL for shape in self.shapes
+        )

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from imageserv.core.answer import Report
 from imageserv.core.filenames import cutout_stem
+from imageserv.core.record import ImageRecord
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
@@ -62,6 +63,8 @@ def cutout_response(
     asked: Headers,
     media_type: str,
     budget: Budget,
+    *,
+    wait: bool,
 ) -> Response:
     """Answer with a cutout, or 304. Reads the file.
 
@@ -71,22 +74,31 @@ def cutout_response(
         As of `whole_response`.
     budget
         What the cutout is counted against.
+    wait
+        As of `Repository.cutout`.
 
     Raises
     ------
-    ImageServError
+    ImageServError, WouldWait
         Raised as `Repository.cutout` does.
     """
-    # The record as the file is now, should it have changed since it was ingested.
-    current = replace(selection, record=repository.open(selection.record).record)
-    etag = entity_tag(current.fingerprint, selection.candidates, request, media_type)
-    modified = current.record.file.mtime_ns / 1e9
-    name = cutout_name(selection, request)
-    headers = image_headers({}, filename=name, etag=etag, modified=modified)
-    if names(asked, etag):  # only an answer ever had this tag, so there is one: no need to cut again
-        return Response(None, 304, headers)
-    answer = repository.cutout(selection, request)
-    headers = image_headers(_lines(answer.report), filename=name, etag=etag, modified=modified)
+
+    def described(record: ImageRecord, report: Mapping[str, str]) -> Mapping[str, str]:
+        # The record as the file is now, should it have changed since it was ingested.
+        current = selection if record is selection.record else replace(selection, record=record)
+        return image_headers(
+            report,
+            filename=cutout_name(selection, request),
+            etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
+            modified=record.file.mtime_ns / 1e9,
+        )
+
+    if "if-none-match" in asked:
+        headers = described(repository.open(selection.record, wait=wait).record, {})
+        if names(asked, headers["ETag"]):  # only an answer ever had this tag, so there is one: no need to cut again
+            return Response(None, 304, headers)
+    answer = repository.cutout(selection, request, wait=wait)
+    headers = described(answer.record, _lines(answer.report))
     if not_modified(asked, headers):
         return Response(None, 304, headers)
     return CutoutResponse(answer.content, headers, media_type, budget)

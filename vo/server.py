@@ -22,6 +22,9 @@ from imageserv.core.service import open_service
 from . import logs
 from .app import create_app
 
+_TURN = (
+    0.0005  # seconds that a busy thread keeps the others waiting; Python's 5 ms are what a small answer takes tenfold
+)
 _PATIENCE = 30  # seconds that requests in flight are given when the service is told to stop
 _MOST_CONNECTIONS = 1000  # of one worker; a client more is told to come again later
 _SILENCE = 10  # seconds after which a worker that does not answer its supervisor is replaced; importing takes some
@@ -88,6 +91,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
 def open_app(configuration: Path) -> Starlette:
     """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
     _end_with(os.getppid())
+    sys.setswitchinterval(_TURN)
     try:
         return create_app(open_service(load(configuration)))
     except ImageServError as fault:

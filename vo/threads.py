@@ -1,15 +1,24 @@
 """The one place where work that may block leaves the event loop."""
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 
-from imageserv.core.errors import UnavailableFault
+from imageserv.core.errors import UnavailableFault, WouldWait
 
 T = TypeVar("T")
+
+
+_LONG, _WHILE = 0.02, 50
+"""Seconds that the event loop may be kept busy by one call; calls of a kind for which such a one is remembered."""
+
+_NICE = 5
 
 
 class Threads:
@@ -27,7 +36,8 @@ class Threads:
         self._running = running
         self._waiting = waiting
         self._pending = 0
-        self._executor = ThreadPoolExecutor(running, thread_name_prefix="imageserv")
+        self._slow: dict[object, int] = {}
+        self._executor = ThreadPoolExecutor(running, thread_name_prefix="imageserv", initializer=_stand_back)
 
     async def run(self, request: Request, call: Callable[[], T]) -> T:
         """Call in a thread, on behalf of a request whose body has been read.
@@ -56,6 +66,36 @@ class Threads:
             gone.cancel()
             self._pending -= 1
 
+    async def answer(self, request: Request, kind: object, call: Callable[[bool], T]) -> T:
+        """Call at once, in the event loop, if that needs no wait; else in a thread.
+
+        A thread costs more than a small cutout. What took long though it should not is left to threads for a while.
+
+        Parameters
+        ----------
+        kind
+            What calls that take alike have in common.
+        call
+            Given False, it raises `WouldWait` rather than wait; given True, it may wait.
+
+        Raises
+        ------
+        UnavailableFault, ClientDisconnect
+            Raised as `run` does.
+        """
+        if not self._slow.get(kind):
+            started = time.perf_counter()
+            try:
+                return call(False)
+            except WouldWait:
+                pass
+            finally:
+                if time.perf_counter() - started > _LONG:
+                    self._slow[kind] = _WHILE
+        else:
+            self._slow[kind] -= 1
+        return await self.run(request, lambda: call(True))
+
     async def step(self, call: Callable[[], T]) -> T:
         """Call in a thread as a further step of a request that is being answered: never refused."""
         self._pending += 1
@@ -67,6 +107,11 @@ class Threads:
     def close(self) -> None:
         """Wait for the calls that run, and drop those that wait."""
         self._executor.shutdown(cancel_futures=True)
+
+
+def _stand_back() -> None:
+    """Let the event loop's thread go first where there are not cores enough for all (Linux has a value a thread)."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 async def _disconnected(request: Request) -> None:

@@ -11,6 +11,10 @@ import time
 import zlib
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imageserv.core.errors import FitsFault, UnavailableFault
 from imageserv.core.record import FileStamp
@@ -23,6 +27,12 @@ _GRACE_SECONDS = 10.0
 
 _LOCKS = 64
 """How many files can be unpacked at once by one process."""
+
+_STRETCH = 1 << 17
+"""Bytes that Linux reads from a disk at once, where nothing else is configured."""
+
+_MOST_LOOKS = 64
+"""How many stretches are asked for at the most."""
 
 
 class FileStore:
@@ -186,7 +196,7 @@ class MappedFile:
     the server's supervisor starts the worker anew.
     """
 
-    __slots__ = ("_fd", "buffer", "path", "size", "status")
+    __slots__ = ("_address", "_fd", "buffer", "path", "size", "status")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -196,11 +206,38 @@ class MappedFile:
         if not self.size:
             raise UnavailableFault("the image's file is empty")
         self.buffer = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+        self._address = _address(np.frombuffer(self.buffer, np.uint8))
 
     def __del__(self) -> None:
         """Close the file."""
         if hasattr(self, "_fd"):
             os.close(self._fd)
+
+    def in_memory(self, pixels: NDArray[Any]) -> bool:
+        """Tell whether reading pixels waits for no disk: all are in memory, or none is of this file.
+
+        What is read from a disk comes in stretches, so a byte in each tells of all. Asked of the system without
+        reading (RWF_NOWAIT); where that is not to be had, the answer is no.
+        """
+        start = _address(pixels) - self._address
+        if not 0 <= start < self.size:
+            return True
+        last = start + sum((length - 1) * step for length, step in zip(pixels.shape, pixels.strides, strict=True))
+        step = max(_STRETCH, pixels.strides[0]) if pixels.ndim > 1 else _STRETCH
+        if last - start > _MOST_LOOKS * step:
+            return False
+        byte = [bytearray(1)]
+        try:
+            for at in range(start, last, step):
+                os.preadv(self._fd, byte, at, os.RWF_NOWAIT)
+            os.preadv(self._fd, byte, last, os.RWF_NOWAIT)
+        except OSError:  # BlockingIOError, or a file system that cannot tell
+            return False
+        return True
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def test_each_is_answered(
 ) -> None:
     error = kind("the secret reason")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(service.default, "select", fail)
@@ -161,7 +161,7 @@ def test_clients_are_authorised_before_anything_is_read(
 ) -> None:
     asked: list[tuple[str, Any]] = []
 
-    def authorise(dataset: str, headers: Any) -> None:
+    def authorise(dataset: str, headers: Any, *, wait: bool) -> None:
         asked.append((dataset, headers))
         raise errors.AuthorizationFault("not you")
 

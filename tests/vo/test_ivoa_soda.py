@@ -467,7 +467,7 @@ def test_other_faults_are_told_in_the_words_of_soda(
     word: str,
     header: str | None,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(service.default, "authorise" if status in (401, 403) else "cutout", fail)

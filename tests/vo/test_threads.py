@@ -109,9 +109,9 @@ def test_a_busy_service_says_so_and_recovers(
     service = open_service(load(archive, {"IMAGESERV_LIMITS__THREADS": "2", "IMAGESERV_LIMITS__MAX_WAITING": "3"}))
     release, select = threading.Event(), service.default.select
 
-    def slow(*arguments: Any) -> Any:
+    def slow(*arguments: Any, **options: Any) -> Any:
         assert release.wait(30)
-        return select(*arguments)
+        return select(*arguments, **options)
 
     monkeypatch.setattr(service.default, "select", slow)
     server = serve(service)

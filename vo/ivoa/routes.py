@@ -11,7 +11,7 @@ from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.soda import RUNID, soda_parameters
 from imageserv.core.dali.vosi import availability_json, availability_xml, capabilities_json, capabilities_xml
-from imageserv.core.errors import NoOverlapFault, NotFoundFault
+from imageserv.core.errors import NoOverlapFault, NotFoundFault, WouldWait
 from imageserv.core.maintenance import announced
 from imageserv.core.obscore import DATALINK
 from imageserv.core.selection import Selection
@@ -105,12 +105,14 @@ class Ivoa:
         pairs = await self._pairs(request)
         question = sia.read_question(pairs, self._service.config.limits)
 
-        def answer() -> Response:
+        def answer(wait: bool) -> Response:
+            if not (wait or question.search.narrow):
+                raise WouldWait
             pieces = sia.answer(self._service, self._urls, question, request.headers)
             headers = {"Content-Disposition": f'inline; filename="images.{question.extension}"'}
             return document_response(pieces, headers, question.media_type, self._threads)
 
-        return await self._threads.run(request, answer)
+        return await self._threads.answer(request, "sia", answer)
 
     async def links(self, request: Request) -> Response:
         """Say what can be done with some images (DataLink 1.1)."""
@@ -132,21 +134,25 @@ class Ivoa:
         question = soda.read_question(await self._pairs(request))
         asked = conditions(request)
 
-        def answer() -> Response:
+        def answer(wait: bool) -> Response:
             repository, selection = soda.find_image(self._service, question)
-            repository.authorise(selection.record.dataset, request.headers)
+            repository.authorise(selection.record.dataset, request.headers, wait=wait)
             request.state.image = selection.publisher_did
             wanted = soda.cutout_request(repository, selection, question)
+            if not wait and (question.headers_only or wanted is None):
+                raise WouldWait
             try:
                 if question.headers_only:
                     return header_response(repository, selection, wanted)
                 if wanted is None:
                     return whole_response(repository, selection, asked, question.media_type, self._threads)
-                return cutout_response(repository, selection, wanted, asked, question.media_type, self._budget)
+                return cutout_response(
+                    repository, selection, wanted, asked, question.media_type, self._budget, wait=wait
+                )
             except NoOverlapFault:
                 return Response(None, 204)  # SODA 1.0 section 4.1
 
-        return await self._threads.run(request, answer)
+        return await self._threads.answer(request, "sync", answer)
 
     async def file(self, request: Request) -> Response:
         """Give a whole image: what DataLink's ``#this`` leads to."""

@@ -35,6 +35,8 @@ def answer_image(
     media_type: str,
     threads: Threads,
     budget: Budget,
+    *,
+    wait: bool,
 ) -> Response:
     """Answer a request for an image: with a cutout, or the stored file. Reads files.
 
@@ -42,14 +44,14 @@ def answer_image(
     ----------
     selection
         The image that the question means.
-    asked, media_type, threads, budget
+    asked, media_type, threads, budget, wait
         As `whole_response` and `cutout_response` have them.
 
     Raises
     ------
-    ImageServError
+    ImageServError, WouldWait
         Raised as `Repository.whole` and `Repository.cutout` do.
     """
     if question.request is None:
         return whole_response(repository, selection, asked, media_type, threads)
-    return cutout_response(repository, selection, question.request, asked, media_type, budget)
+    return cutout_response(repository, selection, question.request, asked, media_type, budget, wait=wait)

@@ -10,7 +10,7 @@ from imageserv.core.answer import FITS
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.dali.parameters import parse_parameters
 from imageserv.core.dali.vosi import availability_xml, capabilities_xml
-from imageserv.core.errors import UsageFault
+from imageserv.core.errors import UsageFault, WouldWait
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.health import Health
@@ -94,15 +94,19 @@ class V1:
         _, media_type = negotiate(request.headers.get("accept"), request.state.responseformat, wanted)
         asked = conditions(request)
 
-        def answer() -> Response:
-            repository.authorise(question.dataset.name, request.headers)
+        def answer(wait: bool) -> Response:
+            repository.authorise(question.dataset.name, request.headers, wait=wait)
             if isinstance(question, IdQuestion):
                 return JSONResponse(answer_id(repository, question))
-            selection = repository.select(question.dataset, question.selector)
+            if question.request is None and not wait:  # a whole file
+                raise WouldWait
+            selection = repository.select(question.dataset, question.selector, wait=wait)
             request.state.image = selection.publisher_did
-            return answer_image(repository, question, selection, asked, media_type, self._threads, self._budget)
+            return answer_image(
+                repository, question, selection, asked, media_type, self._threads, self._budget, wait=wait
+            )
 
-        return await self._threads.run(request, answer)
+        return await self._threads.answer(request, question.dataset, answer)
 
     async def _format(self, request: Request) -> tuple[str, str]:
         """Choose between JSON and XML."""
