@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from imageserv.core.config import load
 from imageserv.core.identifiers import local_identifier
 from imageserv.core.manager import DatasetPlugin
+from imageserv.core.obscore import coverage
 from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.registry import Registry, WritableRegistry
+from imageserv.core.registry import FileImages, Registry, WritableRegistry
 from imageserv.core.registry.sqlite import open_registry
 from imageserv.core.repository import Repository
 from imageserv.core.search import Search
@@ -152,6 +153,7 @@ def _record(plugin: DatasetPlugin, number: int, footprint: Footprint) -> ImageRe
             instrument="SDSS camera",
             title=f"SDSS calibrated exposure (calexp): number {number}",
         ),
+        coverage=coverage(footprint),
     )
 
 
@@ -198,9 +200,9 @@ def _load(registry: WritableRegistry, records: Iterator[ImageRecord], count: int
     rates: list[float] = []
     rows, spent = 0, 0.0
     while some := list(itertools.islice(records, chunk)):
+        files = [FileImages(record.file, "benchmark", [record], layout) for record in some]
         started = time.perf_counter()
-        for record in some:
-            registry.put_file(record.dataset, record.file, "benchmark", [record], layout)
+        registry.put_files(DATASET, files)
         registry.commit()
         spent += time.perf_counter() - started
         rows += len(some)

@@ -13,7 +13,7 @@ from .fits.layout import Hdu, Layout
 from .fits.wcscards import wcs_header
 from .identifiers import local_identifier
 from .manager import DatasetPlugin
-from .obscore import POL_STATES
+from .obscore import POL_STATES, coverage
 from .record import FileStamp, Found, ImageRecord, Observation, Plane
 from .sky.footprint import footprint_of
 from .sky.polarization import polarization_axis
@@ -122,6 +122,7 @@ def _record(
         channels=channels,
         pol_states=_states(header, science),
         cube=any(length > 1 for axis, length in enumerate(science.shape) if axis not in axes),
+        coverage=None if footprint is None else coverage(footprint),
         observation=_completed(found.observation, plugin.declaration, band, wavelengths),
     )
 

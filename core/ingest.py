@@ -22,7 +22,7 @@ from .examine import examine, stamp_of
 from .fits.files import FileStore, exclusive
 from .manager import DatasetPlugin
 from .record import FileStamp
-from .registry import FileRow, WritableRegistry
+from .registry import FileImages, FileRow, WritableRegistry
 
 _FORMAT = 3
 """Part of every recipe: a change in what ingest stores makes it read all files again."""
@@ -214,8 +214,8 @@ class Ingest:
             if known is not None:
                 self.registry.remove_file(plugin.name, path)
             return
-        layout = examined.layout.to_bytes()
-        rejected = self.registry.put_file(plugin.name, examined.stamp, recipe, examined.images, layout)
+        file = FileImages(examined.stamp, recipe, examined.images, examined.layout.to_bytes())
+        rejected = self.registry.put_files(plugin.name, [file])
         for image, holder in rejected:
             which = ", ".join(f"{key}={value}" for key, value in image.data_id.items())
             summary.skipped.append((path, f"{which}: the image is in {holder} already"))

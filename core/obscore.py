@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .dali.votable import Field, Value
 from .dataset import Dataset
-from .record import Footprint, ImageRecord
+from .record import Coverage, Footprint, ImageRecord
 from .sky.footprint import cap, vectors_to_degrees
 
 POL_STATES = ("I", "Q", "U", "V", "RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX", "POLI", "POLA")
@@ -154,12 +154,7 @@ def dataproduct_type(record: ImageRecord) -> str:
 def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value]:
     """Return the values of `FIELDS` for an image; None where nothing is known."""
     seen = record.observation
-    footprint = record.footprint
-    ra = dec = fov = region = None
-    if footprint is not None:
-        ra, dec = (round(float(value), 9) for value in vectors_to_degrees(footprint.center))
-        fov = round(2 * math.degrees(cap(footprint)[1]), 9)
-        region = region_text(footprint)
+    place = record.coverage
     return (
         dataproduct_type(record),
         dataset.calib_level,
@@ -172,10 +167,10 @@ def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value
         DATALINK,
         -(-record.size // 1000),
         seen.target,
-        ra,
-        dec,
-        fov,
-        region,
+        None if place is None else place.ra,
+        None if place is None else place.dec,
+        None if place is None else place.fov,
+        None if place is None else place.region,
         seen.s_resolution,
         record.shape[0],
         record.shape[1],
@@ -195,6 +190,12 @@ def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value
         seen.facility,
         seen.instrument,
     )
+
+
+def coverage(footprint: Footprint) -> Coverage:
+    """Return a footprint as it is published."""
+    ra, dec = (round(float(value), 9) for value in vectors_to_degrees(footprint.center))
+    return Coverage(ra, dec, round(2 * math.degrees(cap(footprint)[1]), 9), region_text(footprint))
 
 
 def polygon_text(footprint: Footprint) -> str:

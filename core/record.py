@@ -99,6 +99,26 @@ class Footprint:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """A footprint as it is published: ObsCore 1.1's columns of the coverage in space, made once, at ingest.
+
+    Attributes
+    ----------
+    ra, dec
+        Of the centre, ICRS degrees, to 1e-9.
+    fov
+        Diameter of a circle around the image (deg), to 1e-9.
+    region
+        The outline in STC-S.
+    """
+
+    ra: float
+    dec: float
+    fov: float
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileStamp:
     """Which file, and how it looked at ingest: a path below the root, bytes, modification time (ns)."""
 
@@ -133,6 +153,8 @@ class ImageRecord:
         What the polarization axis has, in ObsCore's words and order; empty if there is none.
     cube
         Whether it has more than one pixel along an axis that is not celestial.
+    coverage
+        Of its footprint, if it has one.
     """
 
     dataset: str
@@ -150,3 +172,4 @@ class ImageRecord:
     pol_states: tuple[str, ...]
     observation: Observation
     cube: bool = False
+    coverage: Coverage | None = None

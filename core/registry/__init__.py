@@ -36,6 +36,28 @@ class FileRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FileImages:
+    """A file to be put into the registry.
+
+    Attributes
+    ----------
+    stamp
+        The file as it was when it was read.
+    recipe
+        A fingerprint of how it was read.
+    images
+        What it holds.
+    layout
+        As `Registry.layout` gives it back.
+    """
+
+    stamp: FileStamp
+    recipe: str
+    images: Sequence[ImageRecord]
+    layout: bytes
+
+
 class Registry(Protocol):
     """What the service asks of a registry; every method may be called from any thread.
 
@@ -121,10 +143,8 @@ class WritableRegistry(Registry, Protocol):
     All raise `imageserv.core.errors.UnavailableFault` if the registry cannot be written.
     """
 
-    def put_file(
-        self, dataset: str, stamp: FileStamp, recipe: str, images: Sequence[ImageRecord], layout: bytes
-    ) -> list[tuple[ImageRecord, str]]:
-        """Put a file and its images in place of what is there for its path.
+    def put_files(self, dataset: str, files: Sequence[FileImages]) -> list[tuple[ImageRecord, str]]:
+        """Put files and their images in place of what is there for their paths, which differ, in this order.
 
         Returns
         -------

@@ -1,17 +1,17 @@
 """An image record as a row of the table ``images``, and back."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
+from struct import Struct
 from typing import Any
 
 import numpy as np
 
 from imageserv.core.obscore import dataproduct_type
-from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.sky.footprint import cap, degrees_to_vectors, vectors_to_degrees
+from imageserv.core.record import Coverage, FileStamp, Footprint, ImageRecord, Observation, Plane
 
 _TEXTS = ("facility", "instrument", "target", "title", "release")
 _OBSERVATION = [field.name for field in fields(Observation)]
@@ -29,103 +29,108 @@ COLUMNS = {
     "channels": "INTEGER NOT NULL",
     "pol_states": "TEXT",
     "dataproduct_type": "TEXT NOT NULL",
-    "ra": "REAL",
-    "dec": "REAL",
-    "s_fov": "REAL",
     "pixel_scale": "REAL",
+    "s_ra": "REAL",
+    "s_dec": "REAL",
+    "s_fov": "REAL",
+    "s_region": "TEXT",
     "exact": "INTEGER",
-    "vertices": "BLOB",
+    "vectors": "BLOB",
 } | {name: "TEXT" if name in _TEXTS else "REAL" for name in _OBSERVATION}
 """The columns of ``images`` that hold a record, and their SQL types.
 
-Those named as in ObsCore 1.1 are what searches compare: `s_fov` is the
-diameter (deg) of the cap around the footprint, `pol_states` is written as
-``/I/Q/``.
+Those named as in ObsCore 1.1 are what searches compare, as they are
+published; `pol_states` is written as ``/I/Q/``. `vectors` are those of the
+footprint, its centre first, three little-endian float64 each.
 """
 
-SELECTED = ", ".join(["i.id", *(f"i.{name}" for name in COLUMNS), "f.path", "f.size", "f.mtime_ns"])
-"""What `footprints` and `record` read, of ``images i JOIN files f``."""
+SELECTED = ", ".join([*(f"i.{name}" for name in COLUMNS), "f.path", "f.size", "f.mtime_ns"])
+"""What `record` reads, of ``images i JOIN files f``."""
 
-_PLACE = {name: place for place, name in enumerate(["id", *COLUMNS])}
-_RA, _DEC, _EXACT, _VERTICES = (_PLACE[name] for name in ("ra", "dec", "exact", "vertices"))
-S_FOV = _PLACE["s_fov"]
-"""Where in a row the diameter of the footprint's cap is."""
-_SEEN = _PLACE[_OBSERVATION[0]]
+_INSERTED = ("id", "file", *COLUMNS)
+INSERT = f"INSERT INTO images ({', '.join(_INSERTED)}) VALUES ({', '.join('?' * len(_INSERTED))})"
+"""Puts `values` into the table."""
 
 
-def values(image: ImageRecord) -> dict[str, Any]:
-    """Return the value of each column of a record's row."""
-    footprint = image.footprint
-    ra = dec = fov = vertices = exact = None
-    if footprint is not None:
-        ra, dec = (float(value) for value in vectors_to_degrees(footprint.center))
-        fov = round(2 * math.degrees(cap(footprint)[1]), 9)  # as it is published: a client may ask for that value
-        exact = int(footprint.exact)
-        vertices = np.ascontiguousarray(footprint.vertices, dtype="<f8").tobytes()
-    return {
-        "dataset": image.dataset,
-        "identifier": image.identifier,
-        "science_id": image.science_id,
-        "data_id": json.dumps(dict(image.data_id)),
-        "band": image.band,
-        "size": image.size,
-        "planes": json.dumps([[plane.name, plane.hdu] for plane in image.planes]),
-        "width": image.shape[0],
-        "height": image.shape[1],
-        "channels": image.channels,
-        "pol_states": f"/{'/'.join(image.pol_states)}/" if image.pol_states else None,
-        "dataproduct_type": dataproduct_type(image),
-        "ra": ra,
-        "dec": dec,
-        "s_fov": fov,
-        "pixel_scale": image.pixel_scale,
-        "exact": exact,
-        "vertices": vertices,
-    } | {name: getattr(image.observation, name) for name in _OBSERVATION}
-
-
-def footprints(rows: Sequence[Sequence[Any]]) -> list[Footprint | None]:
-    """Return the footprint of each row."""
-    centers = degrees_to_vectors(*np.array([(row[_RA], row[_DEC]) for row in rows], dtype=float).reshape(-1, 2).T)
-    return [
-        None
-        if row[_VERTICES] is None
-        else Footprint(np.frombuffer(row[_VERTICES], dtype="<f8").reshape(-1, 3), center, bool(row[_EXACT]))
-        for row, center in zip(rows, centers, strict=True)
-    ]
-
-
-def record(row: Sequence[Any], footprint: Footprint | None) -> ImageRecord:
-    """Return the record of a row."""
-    (
-        _, dataset, identifier, science_id, data_id, band, size, planes, width, height, channels, pol_states,
-        kind, _, _, _, scale, *_,
-    ) = row  # fmt: skip
-    return ImageRecord(
-        dataset=dataset,
-        identifier=identifier,
-        science_id=science_id,
-        data_id=json.loads(data_id),
-        band=band,
-        file=FileStamp(*row[-3:]),
-        size=size,
-        planes=_planes(planes),
-        shape=(width, height),
-        footprint=footprint,
-        pixel_scale=scale,
-        channels=channels,
-        pol_states=_states(pol_states),
-        observation=Observation(*row[_SEEN:-3]),
-        cube=kind == "cube",
+def values(number: int, file: int, image: ImageRecord) -> tuple[Any, ...]:
+    """Return a record's row: its number, that of its file, and the value of each column."""
+    footprint, coverage = image.footprint, image.coverage
+    return (
+        number,
+        file,
+        image.dataset,
+        image.identifier,
+        image.science_id,
+        json.dumps(dict(image.data_id)),
+        image.band,
+        image.size,
+        _planes_text(image.planes),
+        *image.shape,
+        image.channels,
+        f"/{'/'.join(image.pol_states)}/" if image.pol_states else None,
+        dataproduct_type(image),
+        image.pixel_scale,
+        *((None, None, None, None) if coverage is None else _parts(coverage)),
+        *((None, None) if footprint is None else (footprint.exact, _blob(footprint))),
+        *_observed(image.observation),
     )
 
 
-def records(rows: Sequence[Sequence[Any]]) -> list[ImageRecord]:
-    """Return the record of each row."""
-    return [record(row, footprint) for row, footprint in zip(rows, footprints(rows), strict=True)]
+def record(row: Sequence[Any]) -> ImageRecord:
+    """Return the record of a row."""
+    (
+        dataset, identifier, science_id, data_id, band, size, planes, width, height, channels, pol_states, kind, scale,
+        ra, dec, fov, region, exact, vectors, *observed, path, bytes_, mtime_ns,
+    ) = row  # fmt: skip
+    return ImageRecord(
+        dataset,
+        identifier,
+        science_id,
+        json.loads(data_id),
+        band,
+        FileStamp(path, bytes_, mtime_ns),
+        size,
+        _planes(planes),
+        (width, height),
+        None if vectors is None else _footprint(vectors, exact),
+        scale,
+        channels,
+        _states(pol_states),
+        Observation(*observed),
+        kind == "cube",
+        None if region is None else Coverage(ra, dec, fov, region),
+    )
+
+
+_parts = attrgetter(*(field.name for field in fields(Coverage)))
+_observed = attrgetter(*_OBSERVATION)
+
+
+def _blob(footprint: Footprint) -> bytes:
+    vectors = np.empty((1 + len(footprint.vertices), 3), dtype="<f8")
+    vectors[0], vectors[1:] = footprint.center, footprint.vertices
+    return vectors.tobytes()
+
+
+def _footprint(blob: bytes, exact: int) -> Footprint:
+    vectors = np.frombuffer(blob, dtype="<f8").reshape(-1, 3)
+    return Footprint(vectors[1:], vectors[0], exact != 0)
+
+
+def center(blob: bytes) -> tuple[float, ...]:
+    """Return the centre of the footprint with these vectors."""
+    return _CENTER.unpack_from(blob)
+
+
+_CENTER = Struct("<3d")
 
 
 # Few texts, in many rows.
+
+
+@lru_cache(maxsize=256)
+def _planes_text(planes: tuple[Plane, ...]) -> str:
+    return json.dumps([[plane.name, plane.hdu] for plane in planes])
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ the sphere at the footprint's centre (gnomonic projection), so that plane is
 where outlines are drawn and points are tested.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,25 +66,41 @@ def cap(footprint: Footprint) -> tuple[Vectors, float]:
     return footprint.center, float(np.max(separation(footprint.vertices, footprint.center)))
 
 
-def bounds(footprint: Footprint) -> tuple[Vectors, Vectors]:
-    """Return the lowest and highest x, y, z, each of shape (3,), of a box that holds the footprint.
+def cap_radii(footprints: Sequence[Footprint]) -> NDArray[np.float64]:
+    """Return the radii (rad), shape (n,), of caps around their centres that cover footprints, of one at least."""
+    centers, corners, starts = _stacked(footprints)
+    away = separation(corners, np.repeat(centers, np.diff(starts, append=len(corners)), axis=0))
+    radii: NDArray[np.float64] = np.maximum.reduceat(away, starts)
+    return radii
+
+
+def bounds(footprints: Sequence[Footprint]) -> tuple[Vectors, Vectors]:
+    """Return the lowest and highest x, y, z, each of shape (n, 3), of boxes that hold the footprints.
 
     A point of a polygon is a sum of its vertices with weights that add up to
     1, stretched to length 1. That sum has at least the length cos(r) when
     every vertex is within r < 90 deg of the centre, so no coordinate goes
     beyond those of the vertices by more than the factor 1 / cos(r).
     """
-    center, radius = cap(footprint)
-    polar = separation(np.eye(3), center)
+    centers, corners, starts = _stacked(footprints)
+    radius = cap_radii(footprints)[:, None]
+    polar = separation(np.eye(3), centers[:, None])
     low, high = np.cos(np.minimum(polar + radius, np.pi)), np.cos(np.maximum(polar - radius, 0.0))
-    if footprint.exact:
-        corners = np.vstack([footprint.vertices, center])
-        least, most = corners.min(axis=0), corners.max(axis=0)
-        stretch = 1.0 / np.cos(radius)
-        low = np.maximum(low, np.where(least < 0, least * stretch, least))
-        high = np.minimum(high, np.where(most > 0, most * stretch, most))
+    exact = np.array([footprint.exact for footprint in footprints])[:, None]
+    least = np.minimum(np.minimum.reduceat(corners, starts), centers)
+    most = np.maximum(np.maximum.reduceat(corners, starts), centers)
+    stretch = 1.0 / np.cos(np.where(exact, radius, 0.0))
+    low = np.where(exact, np.maximum(low, np.where(least < 0, least * stretch, least)), low)
+    high = np.where(exact, np.minimum(high, np.where(most > 0, most * stretch, most)), high)
     rounding = 1e-14
     return np.clip(low - rounding, -1.0, 1.0), np.clip(high + rounding, -1.0, 1.0)
+
+
+def _stacked(footprints: Sequence[Footprint]) -> tuple[Vectors, Vectors, NDArray[np.int_]]:
+    """Return centres (n, 3), all vertices (k, 3) one footprint after the other, and where those of each start (n,)."""
+    counts = np.array([len(footprint.vertices) for footprint in footprints])
+    centers = np.array([footprint.center for footprint in footprints])
+    return centers, np.concatenate([footprint.vertices for footprint in footprints]), np.cumsum(counts) - counts
 
 
 def contains(footprint: Footprint, vectors: Vectors) -> NDArray[np.bool_]:

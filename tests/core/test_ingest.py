@@ -694,9 +694,10 @@ def content(registry: Path) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(registry)
     try:
         return connection.execute(
-            "SELECT f.path, f.size, f.mtime_ns, f.recipe, f.status, f.reason, f.layout, i.science_id, i.data_id, i.ra,"
-            " i.dec, i.vertices, b.x0, b.x1, b.y0, b.y1, b.z0, b.z1 FROM files f LEFT JOIN images i ON i.file = f.id"
-            " LEFT JOIN boxes b ON b.id = i.id ORDER BY f.path, i.science_id"
+            "SELECT f.path, f.size, f.mtime_ns, f.recipe, f.status, f.reason, l.layout, i.science_id, i.data_id,"
+            " i.s_region, i.vectors, b.x0, b.x1, b.y0, b.y1, b.z0, b.z1, k.dataset, k.band"
+            " FROM files f LEFT JOIN layouts l ON l.file = f.id LEFT JOIN images i ON i.file = f.id"
+            " LEFT JOIN boxes b ON b.id = i.id LEFT JOIN bands k ON k.id = b.band0 ORDER BY f.path, i.science_id"
         ).fetchall()
     finally:
         connection.close()
@@ -712,7 +713,7 @@ def check_whole(registry: Path) -> int:
         for question in (
             "SELECT path FROM files WHERE status = 'taken' AND id NOT IN (SELECT file FROM images)",
             "SELECT id FROM images WHERE file NOT IN (SELECT id FROM files)",
-            "SELECT id FROM images WHERE vertices IS NOT NULL AND id NOT IN (SELECT id FROM boxes)",
+            "SELECT id FROM images WHERE vectors IS NOT NULL AND id NOT IN (SELECT id FROM boxes)",
             "SELECT id FROM boxes WHERE id NOT IN (SELECT id FROM images)",
         ):
             assert connection.execute(question).fetchall() == [], question

@@ -22,6 +22,7 @@ from imageserv.core.obscore import (
     POL_STATES,
     Access,
     circle_text,
+    coverage,
     dataproduct_type,
     number,
     polygon_text,
@@ -78,6 +79,7 @@ RECORD = ImageRecord(
         t_resolution=0.1,
         em_res_power=5.0,
     ),
+    coverage=coverage(footprint(10.0, 20.0, 0.5)),
 )
 
 OBSERVATIONS = st.builds(
@@ -105,7 +107,8 @@ RECORDS = st.builds(
     size=st.integers(0, 2**50),
     planes=st.just((Plane("image", 0),)),
     shape=st.tuples(st.integers(1, 2**31), st.integers(1, 2**31)),
-    footprint=st.none() | FOOTPRINTS,
+    footprint=st.none(),
+    coverage=st.none() | FOOTPRINTS.map(coverage),
     pixel_scale=NUMBER,
     channels=st.integers(1, 2**31),
     pol_states=st.sets(st.sampled_from(POL_STATES)).map(lambda some: tuple(s for s in POL_STATES if s in some)),
@@ -158,7 +161,7 @@ def test_each_value_is_where_it_belongs() -> None:
 
 
 def test_what_is_not_known_is_null() -> None:
-    bare = replace(RECORD, footprint=None, pixel_scale=None, observation=Observation())
+    bare = replace(RECORD, coverage=None, pixel_scale=None, observation=Observation())
     found = dict(zip([field.name for field in FIELDS], row(bare, Dataset("Some.", ()), ACCESS), strict=True))
     assert {name for name, value in found.items() if value is None} == {
         *["target_name", "s_ra", "s_dec", "s_fov", "s_region", "s_resolution", "s_pixel_scale", "t_min", "t_max"],

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageserv.core.errors import LimitFault
+from imageserv.core.obscore import coverage
 from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.registry import sqlite as embedded
+from imageserv.core.registry import FileImages, reading
 from imageserv.core.registry.sqlite import SqliteRegistry, open_registry
 from imageserv.core.search import Search
 from imageserv.core.sky import regions
@@ -55,13 +56,14 @@ def image(number: int, footprint: Footprint | None = None, dataset: str = "toy",
         pixel_scale=None,
         channels=1,
         pol_states=(),
+        coverage=None if footprint is None else coverage(footprint),
         observation=Observation(**observed),
     )
 
 
 def put(registry: SqliteRegistry, *images: ImageRecord) -> None:
     for each in images:
-        assert registry.put_file(each.dataset, each.file, "recipe", [each], b"layout") == []
+        assert registry.put_files(each.dataset, [FileImages(each.file, "recipe", [each], b"layout")]) == []
 
 
 def found(registry: SqliteRegistry, search: Search, *datasets: str) -> list[int]:
@@ -78,8 +80,8 @@ def registry(tmp_path: Path) -> Iterator[SqliteRegistry]:
 @pytest.fixture(params=["few", "many"])
 def paged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pages be small, and look through all images where more than a few may be meant."""
-    monkeypatch.setattr(embedded, "_PAGE", 7)
-    monkeypatch.setattr(embedded, "_MOST_CANDIDATES", 10 if request.param == "few" else 100_000)
+    monkeypatch.setattr(reading, "_PAGE", 7)
+    monkeypatch.setattr(reading, "_MOST_CANDIDATES", 10 if request.param == "few" else 100_000)
 
 
 # --- on the sky
@@ -289,9 +291,9 @@ def test_an_image_is_found_by_its_identifier_in_any_case(registry: SqliteRegistr
 def test_two_images_of_one_identifier_are_not_both_taken(registry: SqliteRegistry) -> None:
     put(registry, image(1))
     twin = dataclasses.replace(image(2), identifier="TOY/image/1")
-    assert registry.put_file("toy", twin.file, "recipe", [twin], b"layout") == [(twin, "1.fits")]
+    assert registry.put_files("toy", [FileImages(twin.file, "recipe", [twin], b"layout")]) == [(twin, "1.fits")]
     both = [dataclasses.replace(image(number), identifier=name) for number, name in ((3, "toy/x"), (4, "toy/X"))]
-    assert registry.put_file("toy", both[0].file, "recipe", both, b"layout") == [(both[1], "3.fits")]
+    assert registry.put_files("toy", [FileImages(both[0].file, "recipe", both, b"layout")]) == [(both[1], "3.fits")]
     assert found(registry, Search()) == [1, 3]
 
 

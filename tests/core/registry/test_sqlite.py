@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
+from imageserv.core.registry import FileImages
 from imageserv.core.registry.sqlite import SqliteRegistry, open_registry
 
 Array = NDArray[np.float64]
@@ -84,7 +85,7 @@ def image(science_id: int, footprint: Footprint | None, path: str = "a.fits", ba
 
 
 def put(registry: SqliteRegistry, *images: ImageRecord) -> list[tuple[ImageRecord, str]]:
-    return registry.put_file("toy", images[0].file, "recipe", images, b"layout")
+    return registry.put_files("toy", [FileImages(images[0].file, "recipe", images, b"layout")])
 
 
 def ids(records: Sequence[ImageRecord]) -> list[int]:
@@ -180,7 +181,7 @@ def test_a_band_and_a_dataset_narrow_a_search(registry: SqliteRegistry) -> None:
     put(registry, image(2, footprint, "2.fits", "g"))
     put(registry, image(3, footprint, "3.fits", None))
     other = dataclasses.replace(image(4, footprint, "1.fits"), dataset="other")
-    registry.put_file("other", other.file, "recipe", [other], b"layout")
+    registry.put_files("other", [FileImages(other.file, "recipe", [other], b"layout")])
     assert ids(registry.containing("toy", "r", 10, 20)) == [1]
     assert ids(registry.containing("toy", None, 10, 20)) == [1, 2, 3]
     assert ids(registry.containing("other", "r", 10, 20)) == [4]
@@ -313,11 +314,15 @@ def check_tables(path: Path) -> None:
     try:
         for question in (
             "SELECT 1 WHERE (SELECT integrity_check FROM pragma_integrity_check) != 'ok'",
-            "SELECT id FROM images WHERE file NOT IN (SELECT id FROM files WHERE layout IS NOT NULL)",
-            "SELECT id FROM files WHERE (layout IS NOT NULL) != (id IN (SELECT file FROM images))",
-            "SELECT id FROM files WHERE status = 'taken' AND layout IS NULL",
-            "SELECT id FROM images WHERE (vertices IS NOT NULL) != (id IN (SELECT id FROM boxes))",
+            "SELECT 1 WHERE (SELECT rtreecheck('boxes')) != 'ok'",
+            "SELECT id FROM images WHERE file NOT IN (SELECT file FROM layouts)",
+            "SELECT file FROM layouts WHERE file NOT IN (SELECT id FROM files)",
+            "SELECT id FROM files WHERE (id IN (SELECT file FROM layouts)) != (id IN (SELECT file FROM images))",
+            "SELECT id FROM files WHERE status = 'taken' AND id NOT IN (SELECT file FROM layouts)",
+            "SELECT id FROM images WHERE (vectors IS NOT NULL) != (id IN (SELECT id FROM boxes))",
             "SELECT id FROM boxes WHERE id NOT IN (SELECT id FROM images)",
+            "SELECT i.id FROM images i JOIN boxes b ON b.id = i.id LEFT JOIN bands k ON k.id = b.band0"
+            " WHERE k.dataset IS NOT i.dataset OR k.band IS NOT i.band",
         ):
             assert connection.execute(question).fetchall() == [], question
     finally:
@@ -408,7 +413,7 @@ def other_database(path: Path) -> None:
     [
         (other_file, ConfigurationFault, "is no registry"),
         (other_database, ConfigurationFault, "no registry of ImageServ"),
-        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 2"),
+        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 3"),
         (Path.mkdir, UnavailableFault, "cannot be opened"),
     ],
 )
@@ -434,7 +439,8 @@ def test_a_damaged_registry_is_reported(path: Path) -> None:
     registry.commit()
     registry.close()
     content = bytearray(path.read_bytes())
-    content[4096:] = b"\x5a" * (len(content) - 4096)  # all but the first page
+    first = int.from_bytes(content[16:18], "big")  # bytes of the first page, which is left
+    content[first:] = b"\x5a" * (len(content) - first)
     path.write_bytes(content)
     registry = open_registry(path, writable=False)
     for ask in (
