@@ -1,7 +1,7 @@
 """Where things are, as clients see it."""
 
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Urls:
 
     def links(self, publisher_did: str) -> str:
         """Return the URL of the links document of one image."""
-        return f"{self.vo('links')}?{urlencode({'ID': publisher_did}, quote_via=quote, safe='')}"
+        return f"{self.vo('links')}?ID={quote(publisher_did, safe='')}"
 
     def file(self, repository: str, identifier: str) -> str:
         """Return the URL of a whole image; the ending tells clients that name files by it what it is."""

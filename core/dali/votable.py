@@ -5,7 +5,8 @@ one between its two halves, so that a million rows take the memory of one.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
@@ -18,6 +19,8 @@ NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
 
 _ROWS_MARK = b"<!--rows-->"
 _AFTER_MARK = b"<!--after-->"
+_SPECIAL = re.compile("[^\t\n -%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What does not stand for itself in a document: what XML cannot hold, &, <, > and carriage returns."""
 _ESCAPES = {"\r": "&#13;"}  # as it stands it would be read as a line feed (XML 1.0 section 2.11)
 
 Value = str | int | float | bool | None
@@ -93,12 +96,16 @@ class TableDocument:
         close, _, tail = rest.partition(_AFTER_MARK)
         self.head = self.head.rstrip(b" ")
         self._close, self._tail = close.strip(b"\n").rstrip(), tail
-        self._writers = [_cell_writer(field) for field in fields]
+        self._width = len(fields)
 
     def row(self, values: Sequence[Value]) -> str:
         """Write one row: a value for each field."""
-        cells = [write(value) for write, value in zip(self._writers, values, strict=True)]
-        return f"          <TR>{''.join(cells)}</TR>\n"
+        if len(values) != self._width:
+            raise ValueError(f"a row of {len(values)} values, for {self._width} columns")
+        cells = [value if isinstance(value, str) else cell_text(value) for value in values]
+        if _SPECIAL.search("".join(cells)):  # all cells in one look, for most rows have nothing of the kind
+            cells = [escape(clean(cell), _ESCAPES) for cell in cells]
+        return f"          <TR><TD>{'</TD><TD>'.join(cells)}</TD></TR>\n".replace("<TD></TD>", "<TD/>")
 
     def tail(self, status: str = "OK", message: str = "") -> bytes:
         """Write what comes after the last row.
@@ -126,12 +133,12 @@ def cell_text(value: Value) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, float):
         if math.isfinite(value):
             return repr(value)
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    if isinstance(value, bool):
+        return str(value).lower()
     return clean(str(value))
 
 
@@ -182,9 +189,3 @@ def _field(field: Field) -> Element:
     if field.description:
         etree.SubElement(element, "DESCRIPTION").text = clean(field.description)
     return element
-
-
-def _cell_writer(field: Field) -> Callable[[Value], str]:
-    if field.datatype in ("char", "unicodeChar"):
-        return lambda value: "<TD/>" if value is None else f"<TD>{escape(cell_text(value), _ESCAPES)}</TD>"
-    return lambda value: "<TD/>" if value is None else f"<TD>{cell_text(value)}</TD>"

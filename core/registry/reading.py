@@ -151,7 +151,8 @@ class SqliteReader:
             left -= found[-1].size
             if left < 0:
                 return None
-        return np.unique(np.concatenate(found))
+        ids = np.sort(found[0]) if len(found) == 1 else np.unique(np.concatenate(found))
+        return ids
 
     def _pages(self, dataset: str, candidates: NDArray[np.int64] | None) -> Iterator[list[int]]:
         """Yield the ids to look at, in order: those of the candidates, or for None all of a dataset."""
