@@ -78,12 +78,7 @@ def create_app(service: Service) -> Starlette:
         threads.close()
         service.close()
 
-    routes = [
-        _route("/", front_page),
-        *(_route(path, fixed(text)) for path, text in manual(urls, service).items()),
-        _route("/healthz", health),
-        _route("/metrics", counters),
-    ]
+    routes: list[Route] = []  # looked through from the front: what is asked most comes first
     for prefix in urls.prefixes:
         routes += [
             _route(f"{prefix}/v1/availability", v1.availability),
@@ -100,6 +95,12 @@ def create_app(service: Service) -> Starlette:
             _route(f"{prefix}/vo/sync", ivoa.sync, "POST", dialect="soda"),
             _route(f"{prefix}/vo/files/{{db_id}}/{{identifier:path}}", ivoa.file),
         ]
+    routes += [
+        _route("/", front_page),
+        *(_route(path, fixed(text)) for path, text in manual(urls, service).items()),
+        _route("/healthz", health),
+        _route("/metrics", counters),
+    ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Edge, metrics=metrics)],

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import time
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +24,12 @@ _EXPOSED = ", ".join(
     ]
 )
 
+
+_FOR_BROWSERS = (
+    # Images are public, or refused by header: browsers may read them from any page.
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED.encode()),
+)
 
 _STALL = 120  # seconds in which a client takes nothing of its answer before it is given up
 
@@ -55,11 +60,7 @@ class Edge:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = identifier
-                # Images are public, or refused by header: browsers may read them from any page.
-                headers["Access-Control-Allow-Origin"] = "*"
-                headers["Access-Control-Expose-Headers"] = _EXPOSED
+                message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode()), *_FOR_BROWSERS]
             elif request.method != "HEAD":
                 size += len(message.get("body", b""))
             try:
@@ -95,4 +96,4 @@ class Edge:
         for name in ("image", "run_id"):
             if value := getattr(request.state, name, None):
                 facts[name] = value
-        logs.requests.info("", extra={"facts": facts})
+        logs.report(facts)

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,10 @@ _VERSION = version("imageserv")
 _RANGE = re.compile(r"bytes=\s*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))\s*", re.IGNORECASE)
 
 
+_UNPLAIN = re.compile(r"[^A-Za-z0-9.+_-]+")
+_SAFE = "!#$&'()*+,/:;=?@[]~% "
+_VISIBLE = re.compile(f"[A-Za-z0-9_.{re.escape(_SAFE)}-]*")
+
 # What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
 _IDLE = {
     "GET": (),
@@ -37,7 +41,10 @@ _IDLE = {
 
 def conditions(request: Request) -> Headers:
     """Return the request's headers, without those conditions and ranges that its method does not have."""
-    return Headers({name: value for name, value in request.headers.items() if name not in _IDLE[request.method]})
+    idle = _IDLE[request.method]
+    if not idle:
+        return request.headers
+    return Headers({name: value for name, value in request.headers.items() if name not in idle})
 
 
 def entity_tag(*parts: object) -> str:
@@ -47,7 +54,7 @@ def entity_tag(*parts: object) -> str:
 
 def plain_name(name: str) -> str:
     """Return a file's name without what a file system, a terminal or a header could take amiss: plain ASCII only."""
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name)[-160:].lstrip(".-") or "image"
+    return _UNPLAIN.sub("-", name)[-160:].lstrip(".-") or "image"
 
 
 def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float) -> dict[str, str]:
@@ -67,11 +74,20 @@ def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modifi
     return {
         "Content-Disposition": f'attachment; filename="{plain_name(filename)}"',
         "ETag": etag,
-        "Last-Modified": formatdate(modified, usegmt=True),
+        "Last-Modified": _date(int(modified)),
         "Vary": "Accept",
         # A header holds visible ASCII; an identifier may come from a file's name.
-        **{f"X-ImageServ-{name}": quote(value, safe="!#$&'()*+,/:;=?@[]~% ") for name, value in report.items()},
+        **{f"X-ImageServ-{name}": _visible(value) for name, value in report.items()},
     }
+
+
+@lru_cache(maxsize=1024)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def _visible(value: str) -> str:
+    return value if _VISIBLE.fullmatch(value) else quote(value, safe=_SAFE)
 
 
 def names(asked: Headers, etag: str) -> bool:

@@ -15,7 +15,7 @@ from imageserv.core.errors import UnavailableFault, WouldWait
 T = TypeVar("T")
 
 
-_LONG, _WHILE = 0.02, 50
+_LONG, _WHILE = 0.05, 20
 """Seconds that the event loop may be kept busy by one call; calls of a kind for which such a one is remembered."""
 
 _NICE = 5

@@ -12,6 +12,7 @@ import reprlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -70,6 +71,15 @@ class Parameter:
     example: str = ""
 
 
+class Parameters(tuple[Parameter, ...]):
+    """What a service takes; no two share a name or an alias. Kept by who reads many requests."""
+
+    @cached_property
+    def names(self) -> Mapping[str, Parameter]:
+        """Each under all its names, in lower case."""
+        return {alias.lower(): parameter for parameter in self for alias in (parameter.name, *parameter.aliases)}
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """What a request says.
@@ -100,7 +110,7 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
     Parameters
     ----------
     declared
-        What the service takes; no two share a name or an alias.
+        What the service takes, best as `Parameters`; no two share a name or an alias.
     pairs
         Names and values, decoded, as sent.
 
@@ -115,8 +125,8 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
     UsageFault
         Raised if a value cannot be read; the message names the parameter and says what would be right.
     """
-    declared = tuple(declared)
-    names = {alias.lower(): parameter for parameter in declared for alias in (parameter.name, *parameter.aliases)}
+    declared = declared if isinstance(declared, Parameters) else Parameters(declared)
+    names = declared.names
     sent: defaultdict[str, list[str]] = defaultdict(list)
     unknown: dict[str, None] = {}
     order: list[str] = []

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from imageserv.core.answer import FITS
 from imageserv.core.dali.negotiation import negotiate
-from imageserv.core.dali.parameters import parse_parameters
+from imageserv.core.dali.parameters import Parameters, parse_parameters
 from imageserv.core.dali.soda import RUNID, soda_parameters
 from imageserv.core.dali.vosi import availability_json, availability_xml, capabilities_json, capabilities_xml
 from imageserv.core.errors import NoOverlapFault, NotFoundFault, WouldWait
@@ -28,6 +28,7 @@ from . import examples, links, sia, soda, vosi
 from .openapi import openapi
 from .parameters import LINKS, RESPONSEFORMAT
 
+_RUNID = Parameters((RUNID,))
 _IDENTIFIER = 400  # bytes of a form that one identifier takes at the most: it has less than 256 characters
 _LINKS_FORMATS = {"votable": (DATALINK, "application/x-votable+xml", "text/xml", "application/xml")}
 
@@ -176,7 +177,7 @@ class Ivoa:
         """Read a request's parameters."""
         most = max_bytes or self._service.config.limits.max_request_bytes
         received = await receive(request, most, json=False)
-        run_id = parse_parameters((RUNID,), received.pairs).values.get("RUNID")
+        run_id = parse_parameters(_RUNID, received.pairs).values.get("RUNID")
         if run_id is not None:
             request.state.run_id = run_id
         return received.pairs

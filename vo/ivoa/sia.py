@@ -9,7 +9,7 @@ from imageserv.core.config import Limits
 from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
 from imageserv.core.dali.documents import Element
 from imageserv.core.dali.negotiation import negotiate
-from imageserv.core.dali.parameters import parse_parameters
+from imageserv.core.dali.parameters import Parameters, parse_parameters
 from imageserv.core.dali.soda import RUNID
 from imageserv.core.dali.tables import FORMATS, DelimitedWriter, JsonWriter, TableWriter, write_table
 from imageserv.core.dali.votable import TableDocument, Value
@@ -25,6 +25,7 @@ from .links import STANDARD as DATALINK_STANDARD
 from .parameters import LINKS_ID, SIA
 
 STANDARD = "ivo://ivoa.net/std/SIA#query-2.0"
+_SIA = Parameters(SIA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def read_question(pairs: Sequence[tuple[str, str]], limits: Limits) -> SiaQuesti
     LimitFault
         Raised if there are too many positions.
     """
-    given: Mapping[str, Any] = parse_parameters(SIA, pairs).values
+    given: Mapping[str, Any] = parse_parameters(_SIA, pairs).values
 
     for parameter in SIA:
         # An index finds identifiers; all other values are compared with each image that is left.

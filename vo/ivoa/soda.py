@@ -6,7 +6,7 @@ from typing import Any
 
 from imageserv.core.answer import FITS
 from imageserv.core.dali import soda
-from imageserv.core.dali.parameters import near_misses, parse_parameters
+from imageserv.core.dali.parameters import Parameters, near_misses, parse_parameters
 from imageserv.core.dali.soda import METADATA, SODA, SPATIAL
 from imageserv.core.errors import MultiValuedParamNotSupported, UsageFault
 from imageserv.core.repository import Repository
@@ -14,6 +14,8 @@ from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
 from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Stencil
+
+_SODA = Parameters(SODA)
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -60,7 +62,7 @@ def read_question(pairs: Pairs) -> SodaQuestion:
     UsageFault
         Raised if ID is missing, or a value cannot be read.
     """
-    parsed = parse_parameters(SODA, pairs)
+    parsed = parse_parameters(_SODA, pairs)
     given = dict(parsed.values)
     if "ID" not in given:
         raise UsageFault("ID is missing: it names the image by its publisher DID", parameter="ID")

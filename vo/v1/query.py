@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
-from imageserv.core.dali.parameters import near_misses, parse_parameters, second_question_mark
+from imageserv.core.dali.parameters import Parameters, near_misses, parse_parameters, second_question_mark
 from imageserv.core.dali.places import UNITS, box
 from imageserv.core.dataset import DataId
 from imageserv.core.errors import ImageServError, UsageFault
@@ -46,6 +47,14 @@ class IdQuestion:
 Question = ImageQuestion | IdQuestion
 
 
+_DS = Parameters((DS,))
+
+
+@lru_cache(maxsize=1024)
+def _declared(dataset: DatasetPlugin) -> Parameters:
+    return Parameters(declare(dataset.declaration))
+
+
 def read_question(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
     """Understand a request.
 
@@ -79,7 +88,7 @@ def read_question(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Q
 
 
 def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
-    parsed = parse_parameters((DS,), pairs)
+    parsed = parse_parameters(_DS, pairs)
     ds = parsed.values.get("ds")
     if ds is None:
         names = ", ".join(repository.datasets)
@@ -87,7 +96,7 @@ def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
         raise UsageFault(f"ds is missing: it names the dataset, one of {names}{meant}", parameter="ds")
     dataset = repository.dataset(ds)
     try:
-        parsed = parse_parameters(declare(dataset.declaration), pairs)
+        parsed = parse_parameters(_declared(dataset), pairs)
         return _Reader(dataset, parsed.values, parsed.unknown).question()
     except UsageFault as fault:
         fault.details.setdefault("accepted", accepted(dataset.declaration))
