@@ -337,6 +337,8 @@ class Repository:
         UnavailableFault
             Raised if its file cannot be read.
         """
+        if not (wait or request.plain):
+            raise WouldWait
         image = self.open(selection.record, wait=wait)
         cutout, report = self._cut(image, selection, request)
         if not (wait or image.at_hand(cutout)):

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from .sky.stencil import Interval, Stencil
+from .sky.stencil import Box, Circle, Interval, Section, Stencil
 
 Detail = Literal["image", "planes", "all"]
 """The science plane alone; all planes; all planes and every other HDU."""
 
 DETAILS: Final[tuple[Detail, ...]] = ("planes", "image", "all")
 """How much of a file a cutout can have; the first is the default."""
+
+
+_SMALL = 0.25
+"""Degrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,9 @@ class CutoutRequest:
     time: Interval | None = None
     pol: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def plain(self) -> bool:
+        """Whether its pixels are found at once: a box, a section, or a small circle."""
+        stencil = self.stencil
+        return isinstance(stencil, Box | Section) or (isinstance(stencil, Circle) and stencil.radius <= _SMALL)
