@@ -13,8 +13,11 @@ _VERSION = 3
 _PAGE_BYTES = 8192
 """Of the file: three nodes of the R*Tree fill one, where one of the usual size would hold one."""
 
-_CACHE_KIB = 4096
-"""Of the file's pages, in the memory of one connection."""
+_READING_KIB, _WRITING_KIB = 4096, 131_072
+"""Of the file's pages, in the memory of one connection: where images come from all over the sky, ingest is all over it."""
+
+_LOG_PAGES = 8192
+"""Of the write-ahead log, before they are moved to their places: a page that is written again and again moves once."""
 
 # A box has a fourth side: the number of the image's dataset and band, so that the tree keeps them apart. Its length is
 # next to nothing, not nothing, for the tree is built by volume.
@@ -80,7 +83,8 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise UnavailableFault(f"the registry {path} cannot be opened: {error}") from error
     try:
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA cache_size = -{_WRITING_KIB if writable else _READING_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         if writable and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")  # readers go on while ingest writes
