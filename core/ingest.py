@@ -1,8 +1,8 @@
 """Ingest: from a tree of files to the registry.
 
-Each file is examined and put into the registry in one step, so a run that is
-killed loses nothing but its last moments, and the next one goes on from
-there: a file whose size and modification time have not changed since it was
+Files are examined one by one, and put into the registry a second's worth at a
+time, so a run that is killed loses nothing but its last moments, and the next
+one goes on from there: a file whose size and modification time have not changed since it was
 read is not opened again.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -55,6 +55,9 @@ class Summary:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
+
+_Found = tuple[FileImages, tuple[str, ...]]
+"""A file that is to be put into the registry, and what to warn of if it is taken."""
 
 Progress = Callable[[int, int, str], None]
 """Called after each file: how many are done, how many there are, which it was."""
@@ -183,17 +186,22 @@ class Ingest:
                 summary.removed += 1
         paths = sorted(tree.files, key=lambda path: path not in known or known[path].status == "duplicate")
         committed = time.monotonic()
+        found: list[_Found] = []
         for done, path in enumerate(paths, 1):
-            self._file(plugin, path, known.get(path), summary)
+            self._file(plugin, path, known.get(path), found, summary)
             if time.monotonic() - committed > _COMMIT_SECONDS:
+                self._put(plugin, found, summary)
                 self.registry.commit()
                 committed = time.monotonic()
             progress(done, len(paths), path)
+        self._put(plugin, found, summary)
         self.registry.commit()
         summary.images = self.registry.count(plugin.name)
         return summary
 
-    def _file(self, plugin: DatasetPlugin, path: str, known: FileRow | None, summary: Summary) -> None:
+    def _file(
+        self, plugin: DatasetPlugin, path: str, known: FileRow | None, found: list[_Found], summary: Summary
+    ) -> None:
         recipe = self.recipes[plugin.name]
         stamp = stamp_of(self.store, path)
         if known is not None and known.status != "duplicate" and (known.recipe, known.stamp) == (recipe, stamp):
@@ -207,21 +215,30 @@ class Ingest:
         except FitsFault as fault:
             # What could not even be read may be readable next time, unchanged: a stamp of zeros makes sure of a look.
             unread = isinstance(fault.__cause__, OSError)
+            self._put(plugin, found, summary)
             self.registry.skip_file(plugin.name, FileStamp(path, 0, 0) if unread else stamp, recipe, fault.message)
             summary.skipped.append((path, fault.message))
             return
         if examined is None:
             if known is not None:
+                self._put(plugin, found, summary)
                 self.registry.remove_file(plugin.name, path)
             return
         file = FileImages(examined.stamp, recipe, examined.images, examined.layout.to_bytes())
-        rejected = self.registry.put_files(plugin.name, [file])
-        for image, holder in rejected:
+        found.append((file, examined.warnings))
+
+    def _put(self, plugin: DatasetPlugin, found: list[_Found], summary: Summary) -> None:
+        """Put what was found into the registry: before anything else is written, so that the first keeps an image."""
+        rejected: Counter[str] = Counter()
+        for image, holder in self.registry.put_files(plugin.name, [file for file, _ in found]):
             which = ", ".join(f"{key}={value}" for key, value in image.data_id.items())
-            summary.skipped.append((path, f"{which}: the image is in {holder} already"))
-        if len(rejected) < len(examined.images):
-            summary.taken += 1
-            summary.warnings.extend((path, warning) for warning in examined.warnings)
+            summary.skipped.append((image.file.path, f"{which}: the image is in {holder} already"))
+            rejected[image.file.path] += 1
+        for file, warnings in found:
+            if rejected[file.stamp.path] < len(file.images):
+                summary.taken += 1
+                summary.warnings.extend((file.stamp.path, warning) for warning in warnings)
+        found.clear()
 
 
 def _is_below(path: str, folders: Container[str]) -> bool:

@@ -41,7 +41,7 @@ def read_exposure(file: CandidateFile, data_id: DataId) -> Found:
         Raised if there is no image.
     """
     planes, warnings = _planes(file)
-    facts = Facts(file.hdus[0].parsed(), file.hdus[planes[0].hdu].parsed())
+    facts = Facts(file.hdus[0], file.hdus[planes[0].hdu])
     return Found(data_id, planes, _observation(facts), (*warnings, *facts.warnings))
 
 
@@ -55,7 +55,7 @@ def _planes(file: CandidateFile) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
     warnings: list[str] = []
     found: dict[str, Hdu] = {}
     for hdu in images:
-        found.setdefault((Facts(hdu.parsed()).text("EXTTYPE") or hdu.name).strip().lower(), hdu)
+        found.setdefault((Facts(hdu).text("EXTTYPE") or hdu.name).strip().lower(), hdu)
     if "image" not in found:
         found = dict(zip(PLANES, images, strict=False))
         warnings.append("no HDU is labelled IMAGE: the images are taken as planes in their order")

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from astropy.io import fits
 from astropy.time import Time
@@ -18,6 +18,14 @@ _EARLIEST, _LATEST = 15020.0, 88069.0
 
 SECOND = 1 / 86400
 """In days."""
+
+
+class Keywords(Protocol):
+    """What has the values of keywords: an HDU, or a header as astropy has it."""
+
+    def get(self, keyword: str, /) -> object:
+        """Return a value, or None; raises `astropy.io.fits.VerifyError` and `ValueError`."""
+        ...
 
 
 class Facts:
@@ -34,7 +42,7 @@ class Facts:
         What was there and could not be read.
     """
 
-    def __init__(self, *headers: fits.Header) -> None:
+    def __init__(self, *headers: Keywords) -> None:
         self._headers = headers
         self.warnings: list[str] = []
 
@@ -91,6 +99,8 @@ class Facts:
         if not _EARLIEST <= days <= _LATEST:
             self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
             return None
+        if scale == "utc":
+            return days
         with _quiet_about_leap_seconds():
             time: Any = Time(days, format="mjd", scale=scale)
             return float(time.utc.mjd)

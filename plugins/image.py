@@ -98,7 +98,7 @@ class Image:
 
 
 def _found(file: CandidateFile, hdu: Hdu, *, alone: bool) -> Found:
-    facts = Facts(hdu.parsed(), file.hdus[0].parsed())
+    facts = Facts(hdu, file.hdus[0])
     observation = _observation(facts)
     data_id = {"file": file.path if alone else f"{file.path}[{hdu.index}]"}
     return Found(data_id, (Plane("image", hdu.index),), observation, tuple(facts.warnings))

@@ -54,7 +54,7 @@ class Raw(FileNamePlugin):
         """Take the first image: HDU 0, or the one after it where HDU 0 is empty (fpacked files)."""
         # The data id is the name's: the header's FRAME counts differently in each filter.
         hdu = image_hdus(file)[0]
-        facts = Facts(hdu.parsed(), file.hdus[0].parsed())
+        facts = Facts(hdu, file.hdus[0])
         observation = _observation(facts, rows=hdu.shape[1])
         return Found(data_id, (Plane("image", hdu.index),), observation, tuple(facts.warnings))
 

@@ -19,6 +19,9 @@ _SHORT = 68
 """Characters of a string, between its quotes, that one card takes."""
 
 _END = b"END".ljust(CARD)
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?")
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
 _PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
 
@@ -43,16 +46,28 @@ def card_value(card: bytes) -> bool | int | float | str | None:
         return None
     text = card[10:].decode("latin-1").strip()
     if text.startswith("'"):
-        match = re.match(r"'((?:[^']|'')*)'", text)
+        match = _STRING.match(text)
         return match[1].replace("''", "'").rstrip() if match else None
     text = text.partition("/")[0].strip()
     if text in ("T", "F"):
         return text == "T"
-    if re.fullmatch(r"[+-]?[0-9]+", text):
+    if _INTEGER.fullmatch(text):
         return int(text)
-    if re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?", text):
+    if _FLOAT.fullmatch(text):
         return float(text.upper().replace("D", "E"))
     return None
+
+
+def find_card(cards: bytes, keyword: str, end: int | None = None) -> int:
+    """Return where the first card of a keyword of at most 8 characters is, in bytes; -1 if there is none.
+
+    Other cards are not read: only where a keyword stands is a multiple of 80.
+    """
+    name = keyword.ljust(8).encode("latin-1")
+    at = cards.find(name, 0, end)
+    while at % CARD and at > 0:
+        at = cards.find(name, at + 1, end)
+    return at
 
 
 def make_card(keyword: str, value: bool | int | float | str, comment: str = "") -> bytes:
@@ -143,10 +158,7 @@ class HeaderTemplate:
         What was asked once is kept: the cutouts of an image all ask for the same few.
         """
         if keyword not in self._known:
-            name = keyword.ljust(8).encode("latin-1")
-            at = self.block.find(name, 0, self.length)
-            while at % CARD and at > 0:
-                at = self.block.find(name, at + 1, self.length)
+            at = find_card(self.block, keyword, self.length)
             self._known[keyword] = None if at < 0 else at // CARD
         return self._known[keyword]
 

@@ -22,7 +22,7 @@ from astropy.io import fits
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
 
-from .cards import BLOCK, CARD, card_keyword, card_value
+from .cards import BLOCK, CARD, card_value, find_card
 
 BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 """FITS 4.0 table 8: the legal values of BITPIX, with bytes per pixel."""
@@ -32,6 +32,8 @@ _STORED_TYPES = {
 }
 
 Kind = Literal["image", "compressed", "table", "other"]
+
+_END = b"END     "
 
 _PACKERS = {
     b"BZh": "bzip2",
@@ -77,6 +79,22 @@ class Hdu:
     def parsed(self) -> fits.Header:
         """Return the header as astropy has it; do not change it, it is shared."""
         return _parse(self.header)
+
+    def get(self, keyword: str) -> object:
+        """Return what astropy reads as the value of a keyword of at most 8 characters; None if there is none.
+
+        Raises
+        ------
+        astropy.io.fits.VerifyError, ValueError
+            Raised if the value cannot be read.
+        """
+        at = find_card(self.header, keyword)
+        if at < 0:
+            return None
+        end = at + CARD
+        while self.header.startswith(b"CONTINUE", end):
+            end += CARD
+        return fits.Card.fromstring(self.header[at:end]).value
 
     @property
     def end(self) -> int:
@@ -242,27 +260,36 @@ class _Reader:
             self.headers += BLOCK
             if self.headers > self.limits.max_headers_bytes:
                 raise FitsFault(f"its headers are longer than {self.limits.max_headers_bytes} bytes in all")
-            for start in range(0, len(block), CARD):
-                if block[start : start + 8] == b"END     " and not block[start + 8 : start + CARD].strip():
-                    return b"".join(blocks[:-1]) + block[: start + CARD].ljust(start + CARD)
+            end = _end_card(block)
+            if end >= 0:
+                return b"".join(blocks[:-1]) + block[: end + CARD].ljust(end + CARD)
             if len(block) < BLOCK:
                 raise FitsFault(f"the header of HDU {index} has no END")
             if len(blocks) * BLOCK >= self.limits.max_header_bytes:
                 raise FitsFault(f"the header of HDU {index} is longer than {self.limits.max_header_bytes} bytes")
 
 
+def _end_card(block: bytes) -> int:
+    """Return where the card END is, which has nothing else; -1 if it is not there."""
+    at = block.find(_END)
+    while at >= 0 and (at % CARD or block[at + len(_END) : at + CARD].strip()):
+        at = block.find(_END, at + 1)
+    return at
+
+
 class _Facts:
     """The mandatory keywords of one header."""
 
     def __init__(self, header: bytes) -> None:
-        self.cards: dict[str, bytes] = {}
-        for start in range(0, len(header), CARD):
-            card = header[start : start + CARD]
-            self.cards.setdefault(card_keyword(card), card)
+        self.header = header
+        self.bitpix, self.shape = self._array("")
+
+    def has(self, keyword: str) -> bool:
+        return find_card(self.header, keyword) >= 0
 
     def value(self, keyword: str) -> bool | int | float | str | None:
-        card = self.cards.get(keyword)
-        return None if card is None else card_value(card)
+        at = find_card(self.header, keyword)
+        return None if at < 0 else card_value(self.header[at : at + CARD])
 
     def _integer(self, keyword: str, default: int | None = None) -> int:
         value = self.value(keyword)
@@ -274,7 +301,7 @@ class _Facts:
             raise FitsFault(f"{keyword} is {'absent' if value is None else repr(value)}, not an integer")
         return value
 
-    def _shape(self, prefix: str) -> tuple[int, tuple[int, ...]]:
+    def _array(self, prefix: str) -> tuple[int, tuple[int, ...]]:
         bitpix = self._integer(f"{prefix}BITPIX")
         if bitpix not in BITPIX:
             raise FitsFault(f"{prefix}BITPIX is {bitpix}, not one of {', '.join(map(str, BITPIX))}")
@@ -288,25 +315,25 @@ class _Facts:
 
     def data_size(self) -> int:
         """FITS 4.0 equations 1, 2 and 4: bytes of data, without padding."""
-        bitpix, shape = self._shape("")
+        shape = self.shape
         if not shape:
             return 0
         groups = shape[0] == 0 and self.value("GROUPS") is True
         pcount, gcount = self._integer("PCOUNT", 0), self._integer("GCOUNT", 1)
         if pcount < 0 or gcount < 0:
             raise FitsFault(f"PCOUNT {pcount} or GCOUNT {gcount} is negative")
-        if "XTENSION" not in self.cards and not groups:
+        if not self.has("XTENSION") and not groups:
             pcount, gcount = 0, 1  # they mean nothing in a primary array
         pixels: int = math.prod(shape[1:] if groups else shape)
-        return BITPIX[bitpix] * gcount * (pcount + pixels)
+        return BITPIX[self.bitpix] * gcount * (pcount + pixels)
 
     def image(self) -> tuple[Kind, int, tuple[int, ...]]:
         """Return the kind, and BITPIX and axes of the image."""
-        bitpix, shape = self._shape("")
+        bitpix, shape = self.bitpix, self.shape
         extension = self.value("XTENSION")
         if isinstance(extension, str) and extension.strip() in ("BINTABLE", "A3DTABLE", "TABLE"):
             if self.value("ZIMAGE") is True:
-                return "compressed", *self._shape("Z")
+                return "compressed", *self._array("Z")
             return "table", bitpix, shape
-        is_array = "XTENSION" not in self.cards or (isinstance(extension, str) and extension.strip() == "IMAGE")
+        is_array = not self.has("XTENSION") or (isinstance(extension, str) and extension.strip() == "IMAGE")
         return ("image" if is_array and shape and all(shape) else "other"), bitpix, shape

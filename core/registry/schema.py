@@ -14,7 +14,7 @@ _PAGE_BYTES = 8192
 """Of the file: three nodes of the R*Tree fill one, where one of the usual size would hold one."""
 
 _READING_KIB, _WRITING_KIB = 4096, 131_072
-"""Of the file's pages, in the memory of one connection: where images come from all over the sky, ingest is all over it."""
+"""Of the file's pages, in the memory of one connection: ingest goes from place to place as the images do."""
 
 _LOG_PAGES = 8192
 """Of the write-ahead log, before they are moved to their places: a page that is written again and again moves once."""

@@ -19,8 +19,8 @@ _SPECTRAL = ("RESTFRQ", "RESTFREQ", "RESTWAV", "VELREF")
 
 def axes_of_type(header: fits.Header, *types: str) -> list[int]:
     """Return the FITS axes, counted from 0, whose CTYPE starts with one of these four characters."""
-    found = ((_CTYPE.match(key), str(header[key])) for key in header)
-    return sorted(int(match[1]) - 1 for match, ctype in found if match and ctype[:4] in types)
+    found = ((match, str(header[match[0]])) for key in header if (match := _CTYPE.match(key)))
+    return sorted(int(match[1]) - 1 for match, ctype in found if ctype[:4] in types)
 
 
 def length_of(header: fits.Header, axis: int) -> int:

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from imageserv.core.record import Footprint
 
+from .caps import angle
+
 Vectors = NDArray[np.float64]
 """Unit vectors (ICRS), shape (..., 3): x towards RA 0 Dec 0, y towards RA 90 Dec 0, z towards the north pole."""
 
@@ -63,7 +65,8 @@ def separation(first: Vectors, second: Vectors) -> NDArray[np.float64]:
 
 def cap(footprint: Footprint) -> tuple[Vectors, float]:
     """Return the centre, shape (3,), and radius (rad) of a cap that covers the footprint."""
-    return footprint.center, float(np.max(separation(footprint.vertices, footprint.center)))
+    center = footprint.center.tolist()
+    return footprint.center, max(angle(center, corner) for corner in footprint.vertices.tolist())
 
 
 def cap_radii(footprints: Sequence[Footprint]) -> NDArray[np.float64]:

@@ -355,8 +355,7 @@ def _assembled(header: fits.Header) -> Any:
         a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
         # Without AP and BP: places are looked up by what A and B do to pixels.
         sip = Sip(a, b, None, None, (values["CRPIX1"], values["CRPIX2"]))
-    cards = header.tostring(sep="", endcard=False, padding=False)
-    linear = [cards[at : at + 80] for at in range(0, len(cards), 80) if not _SIP.match(cards[at : at + 8])]
+    linear = [card.image for card in header.cards if not _SIP.match(card.keyword)]
     try:
         parameters = Wcsprm(header="".join(linear).encode(), relax=True)
     except Exception:  # astropy says better what is wrong
