@@ -18,8 +18,20 @@ its repository. Mark each method with `hookimpl`::
 of the group ``imageserv.extension`` may implement ``imageserv_authorise``
 and may wrap any hook (``hookimpl(wrapper=True)``).
 
-Hooks may gain arguments and the contract may gain hooks; neither loses any
-while `CONTRACT` stays the same.
+Versions and deprecation
+------------------------
+Hooks may gain arguments, and the contract may gain hooks, functions and fields
+with defaults; nothing is lost while `CONTRACT` stays the same, so a plugin that
+works goes on working. What will be lost, or mean something else, is first
+deprecated: for a year, and two minor releases, whichever is longer, plugins that
+use it work, and pytest shows their authors a DeprecationWarning that says what to
+use instead. Then `CONTRACT` becomes one more, and `CHANGELOG.md` says how to follow.
+
+A plugin says which version it is written for by an attribute of what its entry
+point names, ``imageserv_contract = 1``, which is also what its absence means. One
+that is written for a later version than `CONTRACT` is refused at the start.
+A plugin that needs something that version 1 gained later asks for it as for any
+library: ``dependencies = ["imageserv>=..."]``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +49,7 @@ if TYPE_CHECKING:  # only for annotations: these modules are far heavier than th
     from .fits.opened import OpenImage
 
 CONTRACT = 1
-"""The version of the contract."""
+"""The version of the contract: see "Versions and deprecation" above."""
 
 hookspec = pluggy.HookspecMarker("imageserv")
 hookimpl = pluggy.HookimplMarker("imageserv")

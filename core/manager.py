@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -222,13 +222,31 @@ def _make(group: str, name: str, where: str, *arguments: object) -> object:
     """Import what an entry point names, and call it."""
     point = _entry_point(group, name, where)
     try:
-        return point.load()(*arguments)
+        plugin = point.load()
+        _check_contract(plugin, point, where)
+        return plugin(*arguments)
     except ConfigurationFault as fault:
         raise ConfigurationFault(f"{where}: {fault.message}") from fault
     except ImageServError:
         raise
     except Exception as error:  # whatever a stranger's module raises when it is imported
         raise PluginFault(f"{where}: the plugin {name!r} ({point.value}) cannot be loaded: {error!r}") from error
+
+
+def _check_contract(plugin: object, point: EntryPoint, where: str) -> None:
+    """Refuse a plugin that is written for a version of the contract which is yet to come."""
+    written_for = getattr(plugin, "imageserv_contract", 1)
+    if isinstance(written_for, bool) or not isinstance(written_for, int) or written_for < 1:
+        raise PluginFault(
+            f"{where}: the plugin {point.name!r} has imageserv_contract = {written_for!r}: it is a number from 1 to"
+            f" {hookspecs.CONTRACT}"
+        )
+    if written_for > hookspecs.CONTRACT:
+        raise PluginFault(
+            f"{where}: the plugin {point.name!r} ({point.value}) is written for version {written_for} of the plugin"
+            f" contract; ImageServ {version('imageserv')} has version {hookspecs.CONTRACT}: install a newer ImageServ,"
+            " or an older release of the plugin"
+        )
 
 
 def _entry_point(group: str, name: str, where: str) -> EntryPoint:

@@ -102,6 +102,34 @@ def test_a_plugin_that_cannot_be_made_is_named_with_the_reason(
     sys.modules.pop("strangers_module", None)
 
 
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (2, r"\(stranger\d:plugin\) is written for version 2 of the plugin contract; ImageServ \S+ has version 1: "),
+        ("2", "has imageserv_contract = '2': it is a number from 1 to 1"),
+        (0, "has imageserv_contract = 0: it is a number from 1 to 1"),
+    ],
+)
+def test_a_plugin_for_a_later_contract_is_refused(install: Install, version: object, reason: str) -> None:
+    def unmade(self: object, name: str, options: Mapping[str, object]) -> None:
+        raise AssertionError("it is refused before it is made")
+
+    install("later", type("Later", (Right,), {"imageserv_contract": version, "__init__": unmade}))
+    with pytest.raises(PluginFault, match=f"^SKY, dataset 'it': the plugin 'later' {reason}"):
+        plugins(it=("later", {}))
+
+
+def test_a_plugin_for_this_contract_or_of_no_version_is_taken(install: Install) -> None:
+    install("current", type("Current", (Right,), {"imageserv_contract": 1}))
+    assert plugins(it=("current", {}), other=("right", {})).datasets.keys() == {"it", "other"}
+
+
+def test_an_extension_for_a_later_contract_is_refused(install: Install) -> None:
+    install("idle", type("Idle", (), {"imageserv_contract": 2}), "imageserv.extension")
+    with pytest.raises(PluginFault, match=r"extension 'idle': the plugin 'idle' .* version 2 of the plugin contract"):
+        plugins(["idle"], it=("right", {}))
+
+
 def test_a_plugin_may_refuse_its_options() -> None:
     with pytest.raises(ConfigurationFault, match=r"^SKY, dataset 'it': unknown option 'colour'; it takes files$"):
         plugins(it=("raw", {"colour": "red"}))

@@ -20,6 +20,7 @@ from imageserv.core.manager import installed
 from imageserv.core.repository import Repository
 from imageserv.core.selection import Selection
 from imageserv.core.service import Service, open_service
+from imageserv.core.testing import DatasetContract
 from imageserv.vo.v1.query import IdQuestion, ImageQuestion, read_question
 
 toy = pytest.importorskip("imageserv_toy", reason="the distribution imageserv-toy is not installed")
@@ -237,3 +238,20 @@ def test_every_route_serves_it(service: Service, serve: Any) -> None:
     assert "colour" in client.get("/docs/v1").text
     assert "colour" in str(client.get("/api/image/v1/openapi.json").json())
     assert "colour" in str(client.get("/api/image/v1/schema").json())
+
+
+class TestContract(DatasetContract):
+    plugin = "toy"
+    refused = ("nights/20260314/south-008.fits",)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def survey(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        root = tmp_path_factory.mktemp("shots")
+        night = root / "nights" / "20260314"
+        night.mkdir(parents=True)
+        for (chip, shot), (colour, dec) in SHOTS.items():
+            write_shot(night / f"{chip}-{shot}.fits", colour, dec)
+        fits.PrimaryHDU(np.zeros(SHAPE)).writeto(night / "south-008.fits")
+        (night / "weather.txt").write_text("clear")
+        return root
