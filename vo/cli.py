@@ -20,6 +20,7 @@ from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
 from imageserv.core.manager import installed
 from imageserv.core.repository import Repository
+from imageserv.core.scaffold import new_plugin
 from imageserv.core.service import Service, open_service
 
 from .answers import cutout_name
@@ -127,6 +128,22 @@ def plugins_command() -> None:
     """List the plugins that are installed."""
     head = ("name", "kind", "distribution", "version", "class")
     _print_table(head, [(each.name, each.group, each.distribution, each.version, each.target) for each in installed()])
+
+
+@cli.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--dir",
+    "parent",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Below which folder it is put, in one of its own.",
+)
+def new_plugin_command(name: str, parent: Path) -> None:
+    """Write a distribution with a dataset plugin that works, to be made your survey's."""
+    folder = new_plugin(name, parent)
+    click.echo(f"{folder}: a plugin that passes its tests; its README.md says how to go on")
 
 
 @cli.command("cutout")

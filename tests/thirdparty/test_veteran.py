@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -40,19 +40,9 @@ class TestVeteran(DatasetContract):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the plugin's wheel, and give the folder where it is installed."""
-    folder = tmp_path_factory.mktemp("veteran")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=SOURCE,
-        check=True,
-        timeout=120,
-    )
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(folder / "site")
-    return folder / "site"
+def installed(install_wheel: Callable[[Path], Path]) -> Path:
+    """Give the folder where the plugin's wheel is installed."""
+    return install_wheel(SOURCE)
 
 
 def test_it_keeps_the_contract(installed: Path, tmp_path: Path) -> None:
