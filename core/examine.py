@@ -5,10 +5,8 @@ from dataclasses import dataclass, replace
 from astropy.io import fits
 
 from .candidate import CandidateFile
-from .config import Limits
 from .dataset import Dataset
 from .errors import FitsFault, ImageServError, UnsupportedFault
-from .fits.files import FileStore
 from .fits.layout import Hdu, Layout
 from .fits.wcscards import wcs_header
 from .identifiers import local_identifier
@@ -32,7 +30,7 @@ class Examined:
     warnings: tuple[str, ...]
 
 
-def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) -> Examined | None:
+def examine(plugin: DatasetPlugin, file: CandidateFile) -> Examined | None:
     """Read the images of a dataset that a file holds; None if the plugin says that it is not of the dataset.
 
     Raises
@@ -40,8 +38,7 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
     FitsFault
         Raised if the file cannot be served; the message says why.
     """
-    file = CandidateFile(store, path, limits)
-    stamp = stamp_of(store, path)  # before it is read: if it changes meanwhile, the stamp is an old one
+    stamp = file.stamp
     try:
         found = plugin.recognise(file)
         if found is None:
@@ -61,20 +58,12 @@ def examine(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) 
     return Examined(stamp, file.layout, images, tuple(warnings))
 
 
-def examines(plugin: DatasetPlugin, store: FileStore, path: str, limits: Limits) -> bool:
+def examines(plugin: DatasetPlugin, file: CandidateFile) -> bool:
     """Tell whether a plugin would have a file, be it to take it or to refuse it."""
     try:
-        return plugin.recognise(CandidateFile(store, path, limits)) is not None
+        return plugin.recognise(file) is not None
     except Exception:  # as `examine`: it tripped over the file, so the file is of its dataset
         return True
-
-
-def stamp_of(store: FileStore, path: str) -> FileStamp:
-    """Return the stamp of a file as it is now; one of zeros if it cannot be read."""
-    try:
-        return store.stamp(path)
-    except (FitsFault, OSError):
-        return FileStamp(path, 0, 0)
 
 
 def _record(
@@ -83,6 +72,8 @@ def _record(
     declaration = plugin.declaration
     data_id = declaration.check_data_id(found.data_id)
     warnings.extend(found.warnings)
+    if found.planes[0].file is not None:
+        raise FitsFault(f"the science plane {found.planes[0].name} is in another file: that one is to be recognised")
     science = _hdu(file, found.planes[0])
     axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
     header: fits.Header | None = None
@@ -128,9 +119,10 @@ def _record(
 
 
 def _hdu(file: CandidateFile, plane: Plane) -> Hdu:
-    if not 0 <= plane.hdu < len(file.hdus) or file.hdus[plane.hdu].kind not in ("image", "compressed"):
+    holder = file if plane.file is None else file.beside(plane.file.path)
+    if not 0 <= plane.hdu < len(holder.hdus) or holder.hdus[plane.hdu].kind not in ("image", "compressed"):
         raise FitsFault(f"HDU {plane.hdu}, the {plane.name} plane, is no image")
-    return file.hdus[plane.hdu]
+    return holder.hdus[plane.hdu]
 
 
 def _first_axes(hdu: Hdu) -> tuple[int, int]:

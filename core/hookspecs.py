@@ -84,6 +84,9 @@ def imageserv_recognise(file: "CandidateFile") -> Sequence[Found] | None:
     Return None if the file is not of this dataset (judge by `file.path`
     first: reading `file.hdus` opens the file). Raise `FitsFault` if it should
     be, but cannot be served; ingest reports the reason.
+
+    Planes may be in other files: ``other = file.beside(path)`` is one, to be
+    looked at as `file` is, and ``Plane("mask", hdu, other.stamp)`` a plane in it.
     """
 
 
@@ -92,7 +95,7 @@ def imageserv_cutout(image: "OpenImage", request: "CutoutRequest") -> "Cutout": 
     """Cut one image as a request says.
 
     Return cards and buffers, not finished bytes; `imageserv.core.fits.engine.cut`
-    does it for planes that are HDUs of one file. Raise `NoOverlapFault` if the
+    does it for planes that are HDUs of files. Raise `NoOverlapFault` if the
     image has no pixel that is asked for.
 
     ``request.parameters`` holds the values of the parameters that the dataset

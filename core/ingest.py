@@ -12,13 +12,14 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from . import hookspecs
+from .candidate import CandidateFile, stamp_of
 from .config import Limits
 from .errors import ConfigurationFault, FitsFault
-from .examine import examine, stamp_of
+from .examine import examine
 from .fits.files import FileStore, exclusive
 from .manager import DatasetPlugin
 from .record import FileStamp
@@ -204,15 +205,18 @@ class Ingest:
     ) -> None:
         recipe = self.recipes[plugin.name]
         stamp = stamp_of(self.store, path)
-        if known is not None and known.status != "duplicate" and (known.recipe, known.stamp) == (recipe, stamp):
+        unchanged = known is not None and known.stamp == stamp and self._reads_alike(known.recipe, recipe)
+        if known is not None and known.status != "duplicate" and unchanged:
             if known.status == "taken":
                 summary.unchanged += 1
             else:
                 summary.skipped.append((path, known.reason))
             return
+        candidate = CandidateFile(self.store, path, self.limits)
         try:
-            examined = examine(plugin, self.store, path, self.limits)
+            examined = examine(plugin, candidate)
         except FitsFault as fault:
+            recipe = _noted(recipe, candidate.consulted)
             # What could not even be read may be readable next time, unchanged: a stamp of zeros makes sure of a look.
             unread = isinstance(fault.__cause__, OSError)
             self._put(plugin, found, summary)
@@ -224,7 +228,9 @@ class Ingest:
                 self._put(plugin, found, summary)
                 self.registry.remove_file(plugin.name, path)
             return
-        file = FileImages(examined.stamp, recipe, examined.images, examined.layout.to_bytes())
+        file = FileImages(
+            examined.stamp, _noted(recipe, candidate.consulted), examined.images, examined.layout.to_bytes()
+        )
         found.append((file, examined.warnings))
 
     def _put(self, plugin: DatasetPlugin, found: list[_Found], summary: Summary) -> None:
@@ -239,6 +245,21 @@ class Ingest:
                 summary.taken += 1
                 summary.warnings.extend((file.stamp.path, warning) for warning in warnings)
         found.clear()
+
+    def _reads_alike(self, noted: str, recipe: str) -> bool:
+        return noted.partition(" ")[0] == recipe and changed_beside(self.store, noted) is None
+
+
+def _noted(recipe: str, consulted: Sequence[FileStamp]) -> str:
+    """Return a recipe with, behind it, the other files that were asked for when a file was read."""
+    return f"{recipe} {json.dumps([astuple(stamp) for stamp in consulted])}" if consulted else recipe
+
+
+def changed_beside(store: FileStore, recipe: str) -> str | None:
+    """Return the path of one of the files that a recipe notes which is not as it was; None if all are."""
+    noted = recipe.partition(" ")[2]
+    stamps = [FileStamp(*facts) for facts in json.loads(noted)] if noted else []
+    return next((stamp.path for stamp in stamps if stamp_of(store, stamp.path) != stamp), None)
 
 
 def _is_below(path: str, folders: Container[str]) -> bool:

@@ -9,11 +9,28 @@ from .dataset import DataId
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """Which file, and how it looked at ingest: a path below the root, bytes, modification time (ns)."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plane:
-    """One plane of an image: its name (image, mask, variance) and the index of its HDU, counted from 0."""
+    """One plane of an image: its name (image, mask, variance) and the index of its HDU, counted from 0.
+
+    Attributes
+    ----------
+    file
+        The file that holds it, as it was when it was read (`imageserv.core.candidate.CandidateFile.stamp`); None
+        if that is the image's own. The science plane is always in that.
+    """
 
     name: str
     hdu: int
+    file: FileStamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +136,6 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class FileStamp:
-    """Which file, and how it looked at ingest: a path below the root, bytes, modification time (ns)."""
-
-    path: str
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image of a repository.
 
@@ -138,8 +146,10 @@ class ImageRecord:
         (`imageserv.core.identifiers`).
     band
         The value of the dataset's band key, if it has one.
+    file
+        That of the science plane, and of all others that do not say otherwise.
     size
-        Bytes of the file, unpacked.
+        Of that file, bytes, unpacked.
     footprint
         None for an image without a usable celestial WCS: it is served by id alone.
     shape
@@ -173,3 +183,9 @@ class ImageRecord:
     observation: Observation
     cube: bool = False
     coverage: Coverage | None = None
+
+
+    @property
+    def beside(self) -> tuple[FileStamp, ...]:
+        """The other files that hold planes of it, each once."""
+        return tuple(dict.fromkeys(plane.file for plane in self.planes if plane.file is not None))

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from .answer import CutoutAnswer, Report, StoredFile
+from .candidate import CandidateFile, stamp_of
 from .config import Config, RepositoryConfig
 from .dataset import DataId
 from .errors import (
@@ -17,15 +19,15 @@ from .errors import (
     UnsupportedFault,
     WouldWait,
 )
-from .examine import examine, examines, stamp_of
+from .examine import examine, examines
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage, OpenImages
 from .fits.output import Cutout, header_text, write, write_headers
 from .identifiers import publisher_did
-from .ingest import Ingest, Progress, Summary, recipe, walk
+from .ingest import Ingest, Progress, Summary, changed_beside, recipe, walk
 from .manager import DatasetPlugin, Plugins
-from .record import FileStamp, ImageRecord
+from .record import FileStamp, ImageRecord, Plane
 from .registry import WritableRegistry
 from .registry.sqlite import open_registry
 from .request import CutoutRequest
@@ -257,7 +259,7 @@ class Repository:
     def open(self, record: ImageRecord, *, wait: bool = True) -> OpenImage:
         """Return an image opened for cutting.
 
-        A file that changed since it was ingested is examined anew: it is never cut by an old layout.
+        An image one of whose files changed since it was ingested is examined anew: it is never cut by an old layout.
 
         Parameters
         ----------
@@ -269,37 +271,59 @@ class Repository:
         WouldWait
             Raised if it is not open.
         UnavailableFault
-            Raised if the file is gone, or no longer holds this image.
+            Raised if a file is gone, or no longer holds this image.
         """
-        path = record.file.path
-        try:
-            state = self._files.state(path)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        states: list[object] = [record.file.path, self._state(record.file.path)]
+        for other in record.beside:
+            states += [other.path, self._state(other.path)]
         # A link may lead elsewhere, a file may be another by now: then it is looked at anew.
         key = (self.name, record.dataset, record.science_id)
         if not wait:
-            kept = self._open.kept(key, (path, state))
+            kept = self._open.kept(key, states)
             if kept is None:
                 raise WouldWait
             return kept
-        return self._open.get(key, (path, state), lambda: self._opened(record, self._stamp(path)))
+        return self._open.get(key, states, lambda: self._opened(record, self._stamp(record.file.path)))
+
+    def _state(self, path: str) -> tuple[int, int, int, int]:
+        try:
+            return self._files.state(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def _opened(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
-        blob = self.registry.layout(record.dataset, record.file) if stamp == record.file else None
+        unchanged = stamp == record.file and all(self._stamp(file.path) == file for file in record.beside)
+        blob = self.registry.layout(record.dataset, record.file) if unchanged else None
         if blob is not None:
             layout = Layout.from_bytes(blob)
         else:
-            record, layout = self._examined_again(record)
+            known = record
+            record, layout = self._examined_again(known)
+            if [file.path for file in record.beside] != [file.path for file in known.beside]:
+                raise UnavailableFault(f"planes of {stamp.path} are in other files than when it was ingested")
+        beside = {file.path: self._opened_beside(record, file) for file in record.beside}
         try:
-            return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
+            return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits, beside)
+        except (OSError, FitsFault) as error:
+            raise _unreadable(stamp.path, error) from error
+
+    def _opened_beside(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
+        """Open another file of an image, for the planes that it holds."""
+        try:
+            layout = CandidateFile(self._files, stamp.path, self._limits).layout
+            if self._stamp(stamp.path) != stamp:
+                raise UnavailableFault(f"{stamp.path} is being changed")
+            planes = tuple(Plane(plane.name, plane.hdu) for plane in record.planes if plane.file == stamp)
+            part = replace(record, file=stamp, planes=planes)
+            return OpenImage(part, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
         except (OSError, FitsFault) as error:
             raise _unreadable(stamp.path, error) from error
 
     def _examined_again(self, record: ImageRecord) -> tuple[ImageRecord, Layout]:
         gone = f"{record.file.path} has changed since it was ingested, and no longer holds this image"
         try:
-            examined = examine(self.datasets[record.dataset], self._files, record.file.path, self._limits)
+            file = CandidateFile(self._files, record.file.path, self._limits)
+            examined = examine(self.datasets[record.dataset], file)
         except FitsFault as fault:
             raise UnavailableFault(f"{gone}: {fault.message}") from fault
         if examined is not None:
@@ -418,10 +442,12 @@ class Repository:
             for path in paths:
                 row = known.get(path)
                 if row is None:
-                    if examines(plugin, self._files, path, self._limits):
+                    if examines(plugin, CandidateFile(self._files, path, self._limits)):
                         yield plugin.name, path, "not ingested yet"
                 elif row.status == "taken" and stamp_of(self._files, path) != row.stamp:
                     yield plugin.name, path, "changed since it was ingested"
+                elif row.status == "taken" and (other := changed_beside(self._files, row.recipe)) is not None:
+                    yield plugin.name, path, f"read with {other}, which changed since it was ingested"
 
     def ingest(self, dataset: str | None, progress: Progress) -> list[Summary]:
         """Bring the registry up to date with the files, for all datasets or one.

@@ -49,6 +49,11 @@ class Selection:
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes when the stored file does."""
-        file = self.record.file
-        return f"{self.publisher_did} {file.path} {file.size} {file.mtime_ns}"
+        """A text that changes when a stored file does."""
+        files = [f"{file.path} {file.size} {file.mtime_ns}" for file in (self.record.file, *self.record.beside)]
+        return " ".join([self.publisher_did, *files])
+
+    @property
+    def modified(self) -> float:
+        """When the last of the stored files was, in seconds since 1970."""
+        return max(file.mtime_ns for file in (self.record.file, *self.record.beside)) / 1e9

@@ -90,7 +90,7 @@ def cutout_response(
             report,
             filename=cutout_name(selection, request),
             etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
-            modified=record.file.mtime_ns / 1e9,
+            modified=current.modified,
         )
 
     if "if-none-match" in asked:

@@ -21,7 +21,7 @@ from .window import window
 
 
 def cut(image: OpenImage, request: CutoutRequest, *, drop: Set[str] = frozenset()) -> Cutout:
-    """Cut the planes of an image that are HDUs of one file.
+    """Cut the planes of an image: HDUs of its file, or of others beside it, which come last.
 
     Parameters
     ----------
@@ -48,12 +48,13 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: Set[str] = frozenset(
     plan = image.plan(request.detail, drop)
     pixels = 0
     hdus: list[OutputHdu] = []
-    for hdu, template, plane, copied in plan.parts:
+    for hdu, template, plane, copied, path in plan.parts:
         if plane is not None:
             ranges = taken.of(hdu)
             pixels += math.prod([stop - start for start, stop in ranges])
             changes, added = plane.cut(ranges)
-            hdus.append(OutputHdu(template, changes, added, partial(image.pixels, hdu, ranges)))
+            holder = image if path is None else image.beside[path]
+            hdus.append(OutputHdu(template, changes, added, partial(holder.pixels, hdu, ranges)))
         else:
             hdus.append(OutputHdu(template, (), (), partial(image.stored, hdu) if copied else _nothing))
     if pixels > image.limits.max_pixels:

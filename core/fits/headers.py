@@ -38,6 +38,9 @@ _OF_THE_ARRAY = re.compile(
 _BEGINNINGS = frozenset({"CR", "CT", "CD", "PC", "LT", "CN"})
 """First letters of the keywords that one of the patterns of offsets and axes matches."""
 
+_OF_A_PLACE = ("SIMPLE", "XTENSION", "EXTEND", "NEXTEND", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT")
+"""What a header says of where in a file it is."""
+
 _BYTES, _NO_ARRAY = make_card("BITPIX", 8), make_card("NAXIS", 0)
 
 
@@ -104,6 +107,9 @@ class PlaneHeader:
         The plane; of a tile-compressed one this is the header of the image inside.
     drop
         Keywords to leave out.
+    name
+        Of a plane that comes from another file than the rest of the cutout: the header is that of an IMAGE extension
+        of this name, for in a file of its own it may be the primary, and the EXTNAMEs of such files are often alike.
 
     Attributes
     ----------
@@ -117,8 +123,10 @@ class PlaneHeader:
 
     __slots__ = ("_missing", "_places", "moves", "tables", "template")
 
-    def __init__(self, hdu: Hdu, drop: Set[str]) -> None:
+    def __init__(self, hdu: Hdu, drop: Set[str], *, name: str = "") -> None:
         full = HeaderTemplate(image_header(hdu) if hdu.kind == "compressed" else hdu.header)
+        if name:
+            full = _extension(full, hdu, name)
         self.template = full.without(drop | _UNTRUE_AFTER_A_CUT)
         naxis = len(hdu.shape)
         places = self.template.places()
@@ -172,6 +180,16 @@ class PlaneHeader:
         changes = [(place, card) for place, card in zip(self._places, cards, strict=True) if card is not None]
         added = [number_card(keyword, float(-ranges[axis][0])) for keyword, axis in self._missing if ranges[axis][0]]
         return changes, added
+
+
+def _extension(header: HeaderTemplate, hdu: Hdu, name: str) -> HeaderTemplate:
+    """Return a header as that of an IMAGE extension (FITS 4.0 section 7.1), which has another primary than before."""
+    axes = {f"NAXIS{axis}": length for axis, length in enumerate(hdu.shape, 1)}
+    numbers = {"BITPIX": hdu.bitpix, "NAXIS": len(hdu.shape), **axes, "PCOUNT": 0, "GCOUNT": 1}
+    cards = [make_card("XTENSION", "IMAGE"), *(make_card(keyword, value) for keyword, value in numbers.items())]
+    cards.append(make_card("EXTNAME", name.upper()))
+    rest = header.without({*numbers, *_OF_A_PLACE})
+    return HeaderTemplate(b"".join([*cards, *rest.cards()]))
 
 
 def empty_primary(hdu: Hdu, drop: Set[str]) -> HeaderTemplate:

@@ -3,7 +3,7 @@
 import resource
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,29 @@ class OpenImage:
         Its file, unpacked.
     limits
         Those that a cutout must keep.
+    beside
+        The other files that hold planes of it, by their paths below the root: each opened as an image of those planes.
     """
 
-    def __init__(self, record: ImageRecord, layout: Layout, path: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        record: ImageRecord,
+        layout: Layout,
+        path: Path,
+        limits: Limits,
+        beside: "Mapping[str, OpenImage] | None" = None,
+    ) -> None:
         self.record = record
         self.layout = layout
         self.limits = limits
+        self.beside = beside or {}
         self._file = MappedFile(path)
         status = self._file.status
         if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
             raise UnavailableFault(f"{record.file.path} is being changed")
         # Opened now, not when it is first read: by then an unpacked copy may have been evicted.
-        compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes)
+        own = [layout.hdus[plane.hdu] for plane in record.planes if plane.file is None]
+        compressed = any(hdu.kind == "compressed" for hdu in own)
         self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
         self._plans: dict[tuple[Detail, frozenset[str]], Plan] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
@@ -109,7 +120,8 @@ class OpenImage:
         key = (detail, frozenset(drop))
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = make_plan(self.record, self.layout, detail, drop)
+            layouts = {path: other.layout for path, other in self.beside.items()}
+            plan = self._plans[key] = make_plan(self.record, self.layout, detail, drop, layouts)
         return plan
 
     def pixels(self, hdu: Hdu, ranges: Ranges) -> NDArray[Any]:
@@ -133,7 +145,7 @@ class OpenImage:
 
     def at_hand(self, cutout: Cutout) -> bool:
         """Tell whether a cutout of this image is written at once: few bytes, none to be decoded, all in memory."""
-        if self._tiles is not None:
+        if self._tiles is not None or self.beside:
             return False
         data = [hdu.read() for hdu in cutout.hdus]
         return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(
@@ -179,7 +191,9 @@ class OpenImages:
         with self._lock:
             self._images[key] = state, image
             self._images.move_to_end(key)
-            while len(self._images) > self._most or (len(self._images) > 1 and self._unpacked() > self._packed_bytes):
+            while len(self._images) > 1 and (
+                sum(1 for _ in self._files()) > self._most or self._unpacked() > self._packed_bytes
+            ):
                 self._images.popitem(last=False)
         return image
 
@@ -192,8 +206,13 @@ class OpenImages:
             self._images.move_to_end(key)
             return kept[1]
 
+    def _files(self) -> Iterator[OpenImage]:
+        for _, image in self._images.values():
+            yield image
+            yield from image.beside.values()
+
     def _unpacked(self) -> int:
-        return sum(image.layout.size for _, image in self._images.values() if image.layout.packed)
+        return sum(file.layout.size for file in self._files() if file.layout.packed)
 
     def clear(self) -> None:
         """Let go of all images."""

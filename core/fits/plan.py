@@ -1,6 +1,6 @@
 """Which HDUs of an image a cutout has, and how each is written: what does not depend on where it is cut."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,17 +25,20 @@ class Part(NamedTuple):
         What a cut changes in the header, if the HDU is cut.
     copied
         Whether its data are copied as they are; else, unless it is cut, it has none.
+    path
+        Of the file that holds it, below the root, if that is another than the image's.
     """
 
     hdu: Hdu
     template: HeaderTemplate
     plane: PlaneHeader | None = None
     copied: bool = False
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The HDUs of a cutout, in the file's order.
+    """The HDUs of a cutout, in the file's order, and behind them the planes that are in other files.
 
     Attributes
     ----------
@@ -47,8 +50,10 @@ class Plan:
     copied_bytes: int
 
 
-def make_plan(record: ImageRecord, layout: Layout, detail: Detail, drop: Set[str]) -> Plan:
-    """Plan the cutouts of an image whose planes are HDUs of one file.
+def make_plan(
+    record: ImageRecord, layout: Layout, detail: Detail, drop: Set[str], beside: Mapping[str, Layout]
+) -> Plan:
+    """Plan the cutouts of an image.
 
     Parameters
     ----------
@@ -57,26 +62,32 @@ def make_plan(record: ImageRecord, layout: Layout, detail: Detail, drop: Set[str
         planes' axes.
     drop
         Keywords that point at what is left out: left out of all headers unless detail is ``all``.
+    beside
+        The layouts of other files that hold planes, by path.
     """
     everything = detail == "all"
     dropped: Set[str] = frozenset() if everything else drop
-    planes = {
-        plane.hdu: PlaneHeader(layout.hdus[plane.hdu], dropped)
-        for plane in (record.planes[:1] if detail == "image" else record.planes)
-    }
+    wanted = record.planes[:1] if detail == "image" else record.planes
+    planes = {plane.hdu: PlaneHeader(layout.hdus[plane.hdu], dropped) for plane in wanted if plane.file is None}
+    others: list[tuple[str, Hdu, PlaneHeader]] = []
+    for plane in wanted:
+        if plane.file is not None:
+            hdu = beside[plane.file.path].hdus[plane.hdu]
+            others.append((plane.file.path, hdu, PlaneHeader(hdu, dropped, name=plane.name)))
     alike: dict[tuple[Move, ...], Moves] = {}
-    for header in planes.values():
+    for header in (*planes.values(), *(header for _, _, header in others)):
         header.moves = alike.setdefault(header.moves.rules, header.moves)
     tables = _coordinate_tables(planes.values())
     parts: list[Part] = []
     for hdu in layout.hdus:
-        if (plane := planes.get(hdu.index)) is not None:
-            parts.append(Part(hdu, plane.template, plane))
+        if (own := planes.get(hdu.index)) is not None:
+            parts.append(Part(hdu, own.template, own))
         elif everything or (hdu.kind == "table" and hdu.name in tables):
             template = HeaderTemplate(hdu.header)
             parts.append(Part(hdu, template if hdu.index else template.without(UNTRUE), copied=True))
         elif hdu.index == 0:
             parts.append(Part(hdu, empty_primary(hdu, dropped)))
+    parts += [Part(hdu, header.template, header, path=path) for path, hdu, header in others]
     return Plan(tuple(parts), sum(part.hdu.data_size for part in parts if part.copied))
 
 

@@ -23,7 +23,8 @@ class FileRow:
     stamp
         The file as it was when it was read.
     recipe
-        A fingerprint of how it was read.
+        A fingerprint of how it was read; behind it, as `imageserv.core.ingest` notes them, other files that were asked
+        for then.
     status
         ``duplicate`` if another file has one of its images, and was there first.
     reason

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from functools import lru_cache
 from operator import attrgetter
 from struct import Struct
@@ -130,12 +130,13 @@ _CENTER = Struct("<3d")
 
 @lru_cache(maxsize=256)
 def _planes_text(planes: tuple[Plane, ...]) -> str:
-    return json.dumps([[plane.name, plane.hdu] for plane in planes])
+    # Of one in another file that file's stamp, too.
+    return json.dumps([[plane.name, plane.hdu, *(astuple(plane.file) if plane.file else ())] for plane in planes])
 
 
 @lru_cache(maxsize=256)
 def _planes(text: str) -> tuple[Plane, ...]:
-    return tuple(Plane(name, hdu) for name, hdu in json.loads(text))
+    return tuple(Plane(name, hdu, FileStamp(*file) if file else None) for name, hdu, *file in json.loads(text))
 
 
 @lru_cache(maxsize=256)

@@ -104,7 +104,7 @@ class Archive:
 
     def path(self, record: ImageRecord, plane: Plane) -> Path:
         """Return where the file is that holds a plane."""
-        return self.root / record.file.path
+        return self.root / (plane.file or record.file).path
 
     def plane(self, record: ImageRecord, plane: Plane) -> Pixels:
         """Read a plane of an image as astropy does; once, as long as its file does not change."""
@@ -121,5 +121,6 @@ class Archive:
 
 
 def given(record: ImageRecord) -> tuple[Plane, ...]:
-    """Return the planes of an image in the order in which answers have them: that of their HDUs."""
-    return tuple(sorted(record.planes, key=lambda plane: plane.hdu))
+    """Return the planes of an image in the order in which answers have them: that of their HDUs, other files' last."""
+    own = sorted((plane for plane in record.planes if plane.file is None), key=lambda plane: plane.hdu)
+    return (*own, *(plane for plane in record.planes if plane.file is not None))

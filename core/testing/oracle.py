@@ -19,7 +19,7 @@ from .archive import Archive, given
 from .pixels import Pixels, read_answer
 
 _CHANGED = ("SIMPLE", "XTENSION", "NAXIS", "CRPIX", "LTV", "CNPIX", "CHECKSUM", "DATASUM", "DATAMIN", "DATAMAX")
-_FRAME = ("EXTEND", "NEXTEND", "PCOUNT", "GCOUNT", "EXTNAME", "EXTVER", "COMMENT", "HISTORY", "")
+_FRAME = ("EXTEND", "NEXTEND", "PCOUNT", "GCOUNT", "EXTNAME", "EXTVER", "INHERIT", "COMMENT", "HISTORY", "")
 """Beginnings of keywords that a cut changes, and keywords that depend on where in a file an image stands."""
 
 Ranges = Sequence[tuple[int, int]]

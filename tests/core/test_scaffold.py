@@ -1,4 +1,4 @@
-"""A new plugin's distribution: the right names, and nothing in its way is touched. tests/thirdparty shows that it works."""
+"""A new plugin's distribution: the right names, and nothing in its way is touched. That it works: tests/thirdparty."""
 
 import tomllib
 from pathlib import Path

@@ -323,16 +323,15 @@ class ForgetsTheScale(Right):
         cutout = super().cutout(image, request)
         hdu = cutout.hdus[1]
         header = HeaderTemplate(hdu.template.write(hdu.changes, hdu.added)).without({"BZERO", "BSCALE"})
-        return changed(cutout, 1, template=header, changes={}, added=[])
+        return changed(cutout, 1, template=header, changes=(), added=())
 
 
 class LeavesTheWcsAsItWas(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
         cutout = super().cutout(image, request)
         template = cutout.hdus[1].template
-        kept = {template.places[keyword][0] for keyword in ("CRPIX1", "CRPIX2")}
-        changes = {place: card for place, card in cutout.hdus[1].changes.items() if place not in kept}
-        return changed(cutout, 1, changes=changes)
+        kept = {template.place(keyword) for keyword in ("CRPIX1", "CRPIX2")}
+        return changed(cutout, 1, changes=[change for change in cutout.hdus[1].changes if change[0] not in kept])
 
 
 class IgnoresDetail(Right):
@@ -380,8 +379,10 @@ class ChangesACard(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
         cutout = super().cutout(image, request)
         template = cutout.hdus[1].template
-        card = template.card(template.places["CTYPE1"][0]).replace(b"TAN", b"SIN")
-        return changed(cutout, 1, changes={**cutout.hdus[1].changes, template.places["CTYPE1"][0]: card})
+        place = template.place("CTYPE1")
+        assert place is not None
+        card = template.card(place).replace(b"TAN", b"SIN")
+        return changed(cutout, 1, changes=[*cutout.hdus[1].changes, (place, card)])
 
 
 class IsNeverTheSame(Right):
