@@ -188,4 +188,5 @@ class ImageRecord:
     @property
     def beside(self) -> tuple[FileStamp, ...]:
         """The other files that hold planes of it, each once."""
-        return tuple(dict.fromkeys(plane.file for plane in self.planes if plane.file is not None))
+        files = [plane.file for plane in self.planes if plane.file is not None]
+        return tuple(dict.fromkeys(files)) if files else ()
