@@ -184,7 +184,6 @@ class ImageRecord:
     cube: bool = False
     coverage: Coverage | None = None
 
-
     @property
     def beside(self) -> tuple[FileStamp, ...]:
         """The other files that hold planes of it, each once."""
