@@ -11,5 +11,13 @@ from .recognition import RecognitionTests
 class DatasetContract(ProtocolTests, CutoutTests, RecognitionTests, IdTests, DeclarationTests):
     """What a dataset plugin must do. Subclass it, name the plugin, and give a fixture ``survey``.
 
-    A subclass sets the attributes of `imageserv.core.testing.flags.Flags`, and overrides no test.
+    A subclass sets the attributes of `imageserv.core.testing.flags.Flags`, and overrides no test: a test that may be
+    put aside proves nothing.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Refuse subclasses that put tests aside."""
+        super().__init_subclass__()
+        for name in vars(cls):
+            if name.startswith("test_") and hasattr(DatasetContract, name):
+                raise TypeError(f"{cls.__name__} overrides {name}: say by a flag what the dataset cannot do")

@@ -256,3 +256,19 @@ def test_help_is_given(run: Run, command: list[str]) -> None:
     status, output, _ = run(*command, "--help")
     assert status == 0
     assert "Usage: imageserv" in output
+
+
+def test_a_new_plugin_is_written_once(run: Run) -> None:
+    status, output, errors = run("new-plugin", "deep-survey")
+    assert (status, errors) == (0, "")
+    assert output.startswith("imageserv-deep-survey: ")
+    status, output, errors = run("new-plugin", "deep-survey")
+    assert (status, output) == (1, "")
+    assert one_line(errors) == "imageserv: imageserv-deep-survey exists: nothing is overwritten"
+
+
+def test_a_new_plugin_needs_a_name_of_its_own(run: Run) -> None:
+    status, output, errors = run("new-plugin", "raw", "--dir", "..")
+    assert (status, output) == (1, "")
+    assert "a plugin of that name is installed already (imageserv" in one_line(errors)
+    assert run("new-plugin")[0] == 2

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from imageserv.core.testing import DatasetContract
+
 STRANGERS = Path(__file__).parent / "strangers"
 
 PIXELS = (
@@ -90,6 +92,8 @@ EXPECTED = {name: tests for part in FAULTS.values() for name, tests in part.item
 
 SUITE = """
 import pytest
+
+from imageserv.core.testing import DatasetContract
 from faulty_plugins import write_survey
 from imageserv.core.testing.contract import *
 
@@ -184,3 +188,9 @@ def test_pytest_starts_without_the_kit(tmp_path: Path) -> None:
         timeout=120,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_no_test_can_be_put_aside() -> None:
+    with pytest.raises(TypeError, match="Mine overrides test_ids_go_both_ways: say by a flag"):
+        type("Mine", (DatasetContract,), {"plugin": "raw", "test_ids_go_both_ways": lambda self: None})
+    type("Mine", (DatasetContract,), {"plugin": "raw", "test_of_my_own": lambda self: None})
