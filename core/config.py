@@ -134,6 +134,8 @@ class Config:
         Of the images' IVOA identifiers.
     cache, cache_bytes
         Folder for unpacked files, and how many bytes it may hold.
+    tile_cache_bytes
+        How much memory decoded tiles may take in one worker.
     limits
         What the service refuses to do.
     maintenance
@@ -149,6 +151,7 @@ class Config:
     authority: str = "localhost"
     cache: Path
     cache_bytes: int = 4_294_967_296
+    tile_cache_bytes: int = 134_217_728
     limits: Limits = Limits()
     maintenance: Path | None = None
     extensions: tuple[str, ...] = ()
@@ -338,8 +341,9 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     scalars = {key: document[key] for key in ("path", "authority") if key in document}
     if "base_url" in document:
         scalars["base_url"] = document["base_url"].rstrip("/")
-    if "cache_bytes" in document:
-        scalars["cache_bytes"] = int(document["cache_bytes"])
+    for key in ("cache_bytes", "tile_cache_bytes"):
+        if key in document:
+            scalars[key] = int(document[key])
     return Config(
         **scalars,
         cache=_path(folder, document.get("cache", "cache")),

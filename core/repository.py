@@ -89,7 +89,7 @@ class Repository:
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
         self.registry: WritableRegistry = open_registry(config.registry, writable=writable)
-        self._open = opened or OpenImages(packed_bytes=service.cache_bytes)
+        self._open = opened or OpenImages(packed_bytes=service.cache_bytes, tile_bytes=service.tile_cache_bytes)
 
     def close(self) -> None:
         """Close the registry and let go of open images."""
@@ -303,7 +303,8 @@ class Repository:
                 raise UnavailableFault(f"planes of {stamp.path} are in other files than when it was ingested")
         beside = {file.path: self._opened_beside(record, file) for file in record.beside}
         try:
-            return OpenImage(record, layout, self._files.plain(stamp, packed=layout.packed), self._limits, beside)
+            path = self._files.plain(stamp, packed=layout.packed)
+            return OpenImage(record, layout, path, self._limits, self._open.tiles, beside)
         except (OSError, FitsFault) as error:
             raise _unreadable(stamp.path, error) from error
 
@@ -315,7 +316,8 @@ class Repository:
                 raise UnavailableFault(f"{stamp.path} is being changed")
             planes = tuple(Plane(plane.name, plane.hdu) for plane in record.planes if plane.file == stamp)
             part = replace(record, file=stamp, planes=planes)
-            return OpenImage(part, layout, self._files.plain(stamp, packed=layout.packed), self._limits)
+            path = self._files.plain(stamp, packed=layout.packed)
+            return OpenImage(part, layout, path, self._limits, self._open.tiles)
         except (OSError, FitsFault) as error:
             raise _unreadable(stamp.path, error) from error
 

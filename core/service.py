@@ -21,7 +21,7 @@ class Service:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        opened = OpenImages(packed_bytes=config.cache_bytes)
+        opened = OpenImages(packed_bytes=config.cache_bytes, tile_bytes=config.tile_cache_bytes)
         self.repositories: Mapping[str, Repository] = {
             name: Repository(repository, config, opened=opened) for name, repository in config.repositories.items()
         }

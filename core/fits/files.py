@@ -213,6 +213,12 @@ class MappedFile:
         if hasattr(self, "_fd"):
             os.close(self._fd)
 
+    @property
+    def identity(self) -> tuple[int, int, int, int]:
+        """What no other file has, nor this one once it was changed: device, file number, size, time of change (ns)."""
+        status = self.status
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
     def in_memory(self, pixels: NDArray[Any]) -> bool:
         """Tell whether reading pixels waits for no disk: all are in memory, or none is of this file.
 

@@ -24,6 +24,7 @@ from .headers import Ranges
 from .layout import Hdu, Layout, stored_type
 from .output import Cutout
 from .plan import Plan, make_plan
+from .tilecache import TileCache
 from .tiles import TileReader
 from .wcscards import wcs_header
 
@@ -42,6 +43,8 @@ class OpenImage:
         Its file, unpacked.
     limits
         Those that a cutout must keep.
+    tiles
+        Where decoded tiles are kept, if they are.
     beside
         The other files that hold planes of it, by their paths below the root: each opened as an image of those planes.
     """
@@ -52,6 +55,7 @@ class OpenImage:
         layout: Layout,
         path: Path,
         limits: Limits,
+        tiles: TileCache | None = None,
         beside: "Mapping[str, OpenImage] | None" = None,
     ) -> None:
         self.record = record
@@ -62,10 +66,7 @@ class OpenImage:
         status = self._file.status
         if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
             raise UnavailableFault(f"{record.file.path} is being changed")
-        # Opened now, not when it is first read: by then an unpacked copy may have been evicted.
-        own = [layout.hdus[plane.hdu] for plane in record.planes if plane.file is None]
-        compressed = any(hdu.kind == "compressed" for hdu in own)
-        self._tiles = TileReader(path, limits.max_tile_pixels) if compressed else None
+        self._tiles = TileReader(self._file, tiles or TileCache(0), limits.max_tile_pixels)
         self._plans: dict[tuple[Detail, frozenset[str]], Plan] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
 
@@ -127,7 +128,7 @@ class OpenImage:
     def pixels(self, hdu: Hdu, ranges: Ranges) -> NDArray[Any]:
         """Return a section of a plane, big-endian as stored: a view of the mapped file unless it is compressed."""
         section = tuple([slice(start, stop) for start, stop in reversed(ranges)])
-        if hdu.kind != "compressed" or self._tiles is None:
+        if hdu.kind != "compressed":
             return self._array(hdu)[section]
         pixels = self._tiles.read(hdu, section)
         if pixels.shape != tuple([stop - start for start, stop in reversed(ranges)]):
@@ -167,12 +168,20 @@ class OpenImages:
     packed_bytes
         How much the unpacked copies of gzipped files among them may take:
         an open file takes room on the disk though its copy is evicted.
+    tile_bytes
+        How much memory decoded tiles may take.
+
+    Attributes
+    ----------
+    tiles
+        Where the images' decoded tiles are kept.
     """
 
-    def __init__(self, *, most: int = 1024, packed_bytes: int = 1 << 32) -> None:
+    def __init__(self, *, most: int = 1024, packed_bytes: int = 1 << 32, tile_bytes: int = 0) -> None:
+        self.tiles = TileCache(tile_bytes)
         self._packed_bytes = packed_bytes
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # A mapped image holds two descriptors (Python's mmap keeps one of its own), a compressed one a third.
+        # A mapped image holds two descriptors: Python's mmap keeps one of its own.
         self._most = max(8, min(most, (soft - 256) // 4)) if soft != resource.RLIM_INFINITY else most
         self._lock = threading.Lock()
         self._images: OrderedDict[object, tuple[object, OpenImage]] = OrderedDict()

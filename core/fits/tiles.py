@@ -1,27 +1,23 @@
 """Tile-compressed images (FITS 4.0 section 10): the tiles that a section touches, and the image's own header."""
 
-import itertools
 import math
 import re
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
-from imageserv.core.errors import FitsFault, LimitFault, UnsupportedFault
+from imageserv.core.errors import FitsFault, LimitFault
 
 from .cards import CARD, HeaderTemplate, make_card
+from .codecs import DamagedTile
+from .files import MappedFile
 from .layout import Hdu
+from .tilecache import TileCache
+from .tiledimage import TiledImage
 
 _TABLE_KEYWORDS = re.compile(
     r"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM)\d+"
-    r"|ZIMAGE|ZCMPTYPE|ZNAME\d+|ZVAL\d+|ZTILE\d+|ZBITPIX|ZNAXIS\d*|ZMASKCMP|ZQUANTIZ|ZDITHER0|ZBLANK"
+    r"|ZIMAGE|ZCMPTYPE|ZNAME\d+|ZVAL\d+|ZTILE\d+|ZBITPIX|ZNAXIS\d*|ZMASKCMP|ZQUANTIZ|ZDITHER0|ZSCALE|ZZERO|ZBLANK"
     r"|ZSIMPLE|ZTENSION|ZEXTEND|ZBLOCKED|ZPCOUNT|ZGCOUNT|ZHECKSUM|ZDATASUM|CHECKSUM|DATASUM)$"
 )
 """What describes the table that holds the tiles, not the image (FITS 4.0 sections 7.3 and 10.1)."""
@@ -48,23 +44,19 @@ class TileReader:
 
     Parameters
     ----------
-    path
+    file
         The file, unpacked.
+    cache
+        Where decoded tiles are kept.
     max_tile_pixels
         A tile of more pixels is refused: decoding it would need that much memory whatever the section.
     """
 
-    def __init__(self, path: Path, max_tile_pixels: int) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, file: MappedFile, cache: TileCache, max_tile_pixels: int) -> None:
+        self._file = file
+        self._cache = cache
         self._max_tile_pixels = max_tile_pixels
-        self._hdus: Any = fits.open(path, mode="readonly", memmap=True, do_not_scale_image_data=True)
-        self._tables: Any = fits.open(path, mode="readonly", memmap=True, disable_image_compression=True)
-
-    def __del__(self) -> None:
-        """Close the file."""
-        for hdus in (getattr(self, "_hdus", None), getattr(self, "_tables", None)):
-            if hdus is not None:
-                hdus.close()
+        self._images: dict[int, TiledImage] = {}
 
     def read(self, hdu: Hdu, section: tuple[slice, ...]) -> NDArray[Any]:
         """Return the stored (unscaled) pixels of a section.
@@ -82,50 +74,19 @@ class TileReader:
         Raises
         ------
         LimitFault
-            Raised if the tiles are larger than allowed.
+            Raised if the tiles are larger than allowed, or too many.
+        UnsupportedFault
+            Raised if the tiles are of a kind that is not read.
         FitsFault
             Raised if the tiles cannot be decoded.
         """
-        header = HeaderTemplate(hdu.header)
-        if hdu.bitpix < 0 and ("ZSCALE" in header or "ZZERO" in header):
-            raise UnsupportedFault("its tiles are scaled by the keywords ZSCALE and ZZERO, which is not read")
-        tile = [header.value(f"ZTILE{axis}") for axis in range(1, len(hdu.shape) + 1)]
-        lengths = [
-            length if isinstance(length, int) else (hdu.shape[0] if axis == 0 else 1)  # the default: rows
-            for axis, length in enumerate(tile)
-        ]
-        if math.prod(lengths) > self._max_tile_pixels or min(lengths) < 1:
-            raise LimitFault(f"its tiles have {math.prod(lengths)} pixels; at most {self._max_tile_pixels} are decoded")
+        image = self._images.get(hdu.index)
+        if image is None:
+            image = self._images[hdu.index] = TiledImage(hdu, self._file, self._cache)
+        pixels = math.prod(image.tile)
+        if pixels > self._max_tile_pixels:
+            raise LimitFault(f"its tiles have {pixels} pixels; at most {self._max_tile_pixels} are decoded")
         try:
-            with self._lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._check_gzip(hdu, lengths, section)
-                pixels = self._hdus[hdu.index].section[section]
-        except FitsFault:
-            raise
-        except Exception as error:  # codecs raise what they like on damaged tiles
+            return image.read(section)
+        except DamagedTile as error:
             raise FitsFault(f"HDU {hdu.index}: its tiles cannot be decoded: {error}") from error
-        return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">"))
-
-    def _check_gzip(self, hdu: Hdu, tile: list[int], section: tuple[slice, ...]) -> None:
-        """Refuse gzipped tiles that unpack to more than a tile, before anybody unpacks them whole."""
-        table = self._tables[hdu.index].data
-        names = [name for name in ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA") if name in table.names]
-        if not str(self._tables[hdu.index].header["ZCMPTYPE"]).startswith("GZIP"):
-            names.remove("COMPRESSED_DATA")
-        most = math.prod(tile) * 8
-        for row in _touched_rows(hdu.shape, tile, section):
-            for name in names:
-                packed = table[name][row].tobytes()
-                if packed and len(zlib.decompressobj(31).decompress(packed, most + 1)) > most:
-                    raise FitsFault(f"HDU {hdu.index}: tile {row + 1} unpacks to more than its pixels")
-
-
-def _touched_rows(shape: tuple[int, ...], tile: list[int], section: tuple[slice, ...]) -> Iterator[int]:
-    """Yield the rows (from 0) of the tiles that a section touches: NAXIS1 runs fastest (FITS 4.0 section 10.1)."""
-    counts = [-(-length // size) for length, size in zip(shape, tile, strict=True)]
-    ranges = [
-        range(part.start // size, -(-part.stop // size)) for part, size in zip(reversed(section), tile, strict=True)
-    ]
-    for places in itertools.product(*ranges):
-        yield sum(place * math.prod(counts[:axis]) for axis, place in enumerate(places))

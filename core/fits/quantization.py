@@ -1,0 +1,105 @@
+"""Floating-point images that are stored as integers (FITS 4.0 section 10.2): back to floating-point numbers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageserv.core.errors import UnsupportedFault
+
+from .cards import HeaderTemplate
+
+Doubles = NDArray[np.float64]
+
+DITHERS = {"NO_DITHER": 0, "SUBTRACTIVE_DITHER_1": 1, "SUBTRACTIVE_DITHER_2": 2}
+"""Values of ZQUANTIZ (FITS 4.0 section 10.2.1)."""
+
+RANDOMS = 10000
+"""How many random numbers there are (FITS 4.0 appendix I); the dither of tiles so many rows apart is the same."""
+
+_ZERO = -2147483646
+"""What stands for a pixel that is exactly zero, by SUBTRACTIVE_DITHER_2."""
+
+
+def _random_numbers() -> Doubles:
+    """FITS 4.0 appendix I: the generator of Park and Miller, its numbers rounded to 32 bits."""
+    seed, numbers = 1, np.empty(RANDOMS)
+    for place in range(RANDOMS):
+        seed = 16807 * seed % 2147483647
+        numbers[place] = np.float32(seed / 2147483647)
+    return numbers
+
+
+_NUMBERS = _random_numbers()
+_FIRST = [int(number) for number in (_NUMBERS.astype(np.float32) * np.float32(500)).tolist()]
+"""Where in the numbers a tile begins, or goes on after the last of them: FITS 4.0 section 10.2.1, step 3."""
+
+
+def randoms(seed: int, start: int, stop: int) -> Doubles:
+    """Return the random numbers of a tile's pixels from `start` to `stop`.
+
+    Parameters
+    ----------
+    seed
+        The tile's row in its table, from 0, plus ZDITHER0.
+    """
+    pieces: list[Doubles] = []
+    run, at = (seed - 1) % RANDOMS, 0
+    while at < stop:
+        first = _FIRST[run]
+        after = at + RANDOMS - first
+        if after > start:
+            pieces.append(_NUMBERS[first + max(start - at, 0) : first + min(stop, after) - at])
+        run, at = (run + 1) % RANDOMS, after
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+class Quantization:
+    """How the numbers of an image were made integers.
+
+    Attributes
+    ----------
+    dither
+        0 for none, else of which kind.
+    seed
+        ZDITHER0.
+    scale, zero, blank
+        Of tiles that do not have their own; blank is None if no integer stands for NaN.
+
+    Raises
+    ------
+    UnsupportedFault
+        Raised for a method that is not known.
+    """
+
+    __slots__ = ("blank", "dither", "scale", "seed", "zero")
+
+    def __init__(self, header: HeaderTemplate) -> None:
+        method = header.value("ZQUANTIZ")
+        if method is not None and method not in DITHERS:
+            raise UnsupportedFault(f"its tiles are quantised by ZQUANTIZ = {method!r}, which is not read")
+        self.dither = DITHERS[str(method)] if method else 0
+        seed = header.value("ZDITHER0")
+        if self.dither and (not isinstance(seed, int | float) or isinstance(seed, bool) or seed != int(seed)):
+            raise UnsupportedFault(f"its tiles are dithered, but ZDITHER0 is {seed!r}")
+        self.seed = int(seed) if self.dither and isinstance(seed, int | float) else 0
+        self.scale = _number(header, "ZSCALE", 1.0)
+        self.zero = _number(header, "ZZERO", 0.0)
+        blank = header.value("ZBLANK") if "ZBLANK" in header else header.value("BLANK")
+        self.blank = blank if isinstance(blank, int) else None
+
+    def special(self, numbers: Doubles, blank: Any) -> list[tuple[float, NDArray[np.bool_]]]:
+        """Return values that no scale gives, and which of the integers stand for them."""
+        found = [(float("nan"), numbers == blank)] if blank is not None else []
+        if self.dither == 2:
+            found.append((0.0, numbers == _ZERO))
+        return found
+
+
+def _number(header: HeaderTemplate, keyword: str, default: float) -> float:
+    if keyword not in header:
+        return default
+    value = header.value(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnsupportedFault(f"its tiles are scaled by {keyword} = {value!r}, which is no number")
+    return float(value)

@@ -1,0 +1,167 @@
+"""The binary table that holds the tiles of a compressed image (FITS 4.0 sections 7.3 and 10.1): a row for each."""
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from imageserv.core.errors import FitsFault
+
+from .cards import HeaderTemplate
+from .codecs import Bytes, DamagedTile
+from .files import MappedFile
+from .layout import Hdu
+
+DATA = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
+"""The columns that a tile's bytes may be in, in the order in which they are looked at (FITS 4.0 section 10.1.3)."""
+
+_FORM = re.compile(r"(\d*)([LXBIJKAEDCMPQ])\(?([A-Z]?)")
+_SIZES = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}
+_STRUCT = {"B": "B", "I": "h", "J": "i", "K": "q", "E": "f", "D": "d", "P": "II", "Q": "qq"}
+_NUMBERS = ("ZSCALE", "ZZERO", "ZBLANK")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a binary table.
+
+    Attributes
+    ----------
+    offset
+        Bytes from the start of a row.
+    form
+        Letter of its type; P and Q are descriptors of arrays in the heap.
+    size
+        Bytes of a number, of the arrays' if it has descriptors.
+    """
+
+    offset: int
+    form: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TileRow:
+    """What a table says of one tile.
+
+    Attributes
+    ----------
+    column
+        One of `DATA`.
+    offset, size
+        Of its bytes in the file.
+    scale, zero, blank
+        From the columns ZSCALE, ZZERO, ZBLANK; None where there are none.
+    """
+
+    column: str
+    offset: int
+    size: int
+    scale: float | None
+    zero: float | None
+    blank: int | None
+
+
+class TileTable:
+    """The table of one compressed image.
+
+    Parameters
+    ----------
+    hdu, header
+        The HDU, and its header read.
+    file
+        The file that it is in.
+
+    Attributes
+    ----------
+    rows
+        How many.
+    columns
+        By name: those that tiles have.
+
+    Raises
+    ------
+    FitsFault
+        Raised if it is no table of tiles.
+    """
+
+    def __init__(self, hdu: Hdu, header: HeaderTemplate, file: MappedFile) -> None:
+        width, rows, fields, heap = (header.value(name) for name in ("NAXIS1", "NAXIS2", "TFIELDS", "THEAP"))
+        if not isinstance(width, int) or not isinstance(rows, int) or not isinstance(fields, int):
+            raise FitsFault(f"HDU {hdu.index}: its table of tiles has no NAXIS1, NAXIS2 or TFIELDS")
+        self.rows = rows
+        self.columns = _columns(hdu, header, width, fields)
+        self._file = file
+        self._bytes = np.frombuffer(file.buffer, np.uint8)
+        self._width = width
+        self._start = hdu.data_offset
+        self._heap = hdu.data_offset + (heap if isinstance(heap, int) and heap >= width * rows else width * rows)
+        self._end = hdu.data_offset + hdu.data_size
+        # The fields of a row that tell of a tile, and where in what is unpacked they are.
+        self._places: dict[str, int] = {}
+        form, at, place = ">", 0, 0
+        for name, column in sorted(self.columns.items(), key=lambda item: item[1].offset):
+            codes = _STRUCT[column.form]
+            form += f"{column.offset - at}x{codes}"
+            at = column.offset + _SIZES[column.form]
+            self._places[name] = place
+            place += len(codes)
+        self._row = struct.Struct(form)
+
+    def row(self, number: int) -> TileRow:
+        """Return what the table says of a tile; rows count from 0.
+
+        Raises
+        ------
+        DamagedTile
+            Raised if it has no bytes, or such as are not in the table's heap.
+        """
+        fields = self._row.unpack_from(self._file.buffer, self._start + number * self._width)
+        places = self._places
+        scale, zero, blank = (fields[places[name]] if name in places else None for name in _NUMBERS)
+        for name in DATA:
+            if name in places and (count := fields[places[name]]):
+                size = count * self.columns[name].size
+                offset = self._heap + fields[places[name] + 1]
+                if count < 0 or offset < self._heap or offset + size > self._end:
+                    raise DamagedTile("is not within its table")
+                return TileRow(name, offset, size, scale, zero, blank)
+        raise DamagedTile("is not there")
+
+    def bytes(self, row: TileRow) -> Bytes:
+        """Return the bytes of a tile: a view of the file."""
+        return self._bytes[row.offset : row.offset + row.size]
+
+
+def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    offset = 0
+    for number in range(1, fields + 1):
+        name, form = header.value(f"TTYPE{number}"), header.value(f"TFORM{number}")
+        match = _FORM.match(form) if isinstance(form, str) else None
+        if match is None:
+            raise FitsFault(f"HDU {hdu.index}: TFORM{number} of its table of tiles is {form!r}")
+        count, letter = int(match[1] or 1), match[2]
+        is_array = letter in "PQ"
+        if isinstance(name, str) and count == 1 and letter in _STRUCT:
+            if name in DATA and is_array and match[3] in _SIZES:
+                columns[name] = Column(offset, letter, _SIZES[match[3]])
+            elif name in _NUMBERS and not is_array:
+                columns[name] = Column(offset, letter, _SIZES[letter])
+        offset += -(-count // 8) if letter == "X" else count * _SIZES[letter]
+    if offset > width or not any(name in columns for name in DATA):
+        raise FitsFault(f"HDU {hdu.index}: its table has no tiles")
+    return columns
+
+
+def tile_shape(hdu: Hdu, header: HeaderTemplate) -> tuple[int, ...]:
+    """Return the shape of the tiles, NAXIS1 first; those that are left out are rows of the image."""
+    lengths: list[int] = []
+    for axis, whole in enumerate(hdu.shape):
+        length = header.value(f"ZTILE{axis + 1}")
+        lengths.append(length if isinstance(length, int) else whole if axis == 0 else 1)
+    if min(lengths, default=0) < 1:
+        raise FitsFault(f"HDU {hdu.index}: its tiles are of {math.prod(lengths)} pixels")
+    return tuple(lengths)
