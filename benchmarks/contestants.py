@@ -38,6 +38,7 @@ from .rounds import Contestant
 OURS = "ours"
 FIRST = "ours, first time"
 REOPENED = "ours, image not open"
+ANEW = "ours, tiles decoded anew"
 CUTOUT2D = "astropy open + Cutout2D"
 SECTION = "astropy open + .section"
 
@@ -74,10 +75,10 @@ class Job:
 
     # --- ours
 
-    def ours(self, repository: Repository) -> Contestant:
+    def ours(self, repository: Repository, name: str = OURS) -> Contestant:
         """Cut with an open image."""
         selection = select(repository, self.frame)
-        return Contestant(OURS, lambda place: cut(repository, selection, place, self.planes), self._fits())
+        return Contestant(name, lambda place: cut(repository, selection, place, self.planes), self._fits())
 
     def reopened(self, configuration: Path) -> Contestant:
         """Cut with a repository that has just been opened, and knows no image yet."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from imageserv.core.config import load
 from imageserv.core.repository import Repository
@@ -25,9 +27,9 @@ def ingest(configuration: Path) -> None:
 
 
 @contextmanager
-def opened(configuration: Path, name: str) -> Generator[Repository]:
-    """Open a repository, and close it."""
-    config = load(configuration, {})
+def opened(configuration: Path, name: str, **settings: Any) -> Generator[Repository]:
+    """Open a repository, with settings in place of the configuration's, and close it."""
+    config = replace(load(configuration, {}), **settings)
     repository = Repository(config.repositories[name], config)
     try:
         yield repository

@@ -8,8 +8,7 @@ may: each is called so that damaged bytes can neither lead it out of its input n
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from imagecodecs import gzip_decode, rcomp_decode
@@ -38,8 +37,7 @@ class DamagedTile(ValueError):
     """The bytes of a tile are not what they should be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """A decoded tile, or its beginning.
 
     Attributes
@@ -54,8 +52,9 @@ class Tile:
     data: NDArray[Any]
     dtype: np.dtype[Any]
 
-    def __len__(self) -> int:
-        """The number of pixels from the tile's first on."""
+    @property
+    def pixels(self) -> int:
+        """How many there are, from the tile's first on."""
         return self.data.shape[-1]
 
     def part(self, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[Any]:
@@ -149,9 +148,7 @@ def _shuffled(tile: Tile) -> Tile:
 
 def _rice(data: Bytes, stop: int, dtype: np.dtype[Any], block: int) -> Tile:
     """Decode as much of a tile as is needed: pixels follow one another."""
-    source = np.empty(len(data) + len(_RICE_GUARD), np.uint8)
-    source[: len(data)] = data
-    source[len(data) :] = _RICE_GUARD
+    source = np.concatenate((data, _RICE_GUARD))
     pixels = np.empty(stop, dtype)
     try:
         rcomp_decode(source[: len(data)], out=pixels, nblock=block)

@@ -30,12 +30,13 @@ class TileCache:
         key
             Names the file, in the state that it is in, and the tile within: a changed file has other keys.
         """
+        tile = self._tiles.get(key)
+        if tile is None or tile.pixels < pixels:
+            return None
         with self._lock:
-            tile = self._tiles.get(key)
-            if tile is None or len(tile) < pixels:
-                return None
-            self._tiles.move_to_end(key)
-            return tile
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+        return tile
 
     def put(self, key: Hashable, tile: Tile) -> None:
         """Keep a tile, whose numbers nobody changes any more."""

@@ -3,8 +3,8 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,53 +30,54 @@ _MOST_TILES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """What a section has of one tile.
+class _Cut:
+    """Pixels of a tile that are in a section.
 
     Attributes
     ----------
-    number, row
-        The tile's row in the table, and what it says.
-    tile
-        The tile, decoded.
-    place
-        Where in the image the pixels are.
-    start, strides
-        Where in the tile they are: the first of them, counted from the tile's first, and steps along the axes.
+    tile, shape
+        Pixels along each axis, of the tile and of those in the section.
+    start, stop
+        The first of them and that after their last, counted from the tile's first.
+    strides
+        Pixels from one to the next along each axis.
     """
 
-    number: int
-    row: TileRow
-    tile: Tile
-    place: Section
+    tile: tuple[int, ...]
+    shape: tuple[int, ...]
     start: int
+    stop: int
     strides: tuple[int, ...]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Pixels along each axis."""
-        return tuple([at.stop - at.start for at in self.place])
+    def slabs(self) -> Iterator[tuple[Section, "_Cut"]]:
+        """Cut across the slowest axis, so that no slab has many more pixels than a block; say where each is."""
+        axis = next((axis for axis, length in enumerate(self.shape) if length > 1), 0)
+        length, stride = self.shape[axis], self.strides[axis]
+        step = max(1, _BLOCK_PIXELS * length // math.prod(self.shape))
+        for first in range(0, length, step):
+            last = min(first + step, length)
+            shape = (*self.shape[:axis], last - first, *self.shape[axis + 1 :])
+            slab = _Cut(self.tile, shape, self.start + first * stride, self.stop - (length - last) * stride, self.strides)
+            yield (*[slice(None)] * axis, slice(first, last)), slab
+
+
+class _Piece(NamedTuple):
+    """A tile, its row in the table and what that says, and its pixels that are in a section."""
+
+    tile: Tile
+    number: int
+    row: TileRow
+    cut: _Cut
 
     def pixels(self) -> NDArray[Any]:
-        """Return the numbers of the tile, as they are stored."""
-        return self.tile.part(self.start, self.shape, self.strides)
+        """Return the pixels, as they are stored."""
+        return self.tile.part(self.cut.start, self.cut.shape, self.cut.strides)
 
     def randoms(self, seed: int) -> NDArray[np.float64]:
         """Return the dither of the pixels."""
-        shape = self.shape
-        stop = self.start + 1 + sum([(length - 1) * step for length, step in zip(shape, self.strides, strict=True)])
-        numbers = randoms(self.number + seed, self.start, stop)
-        return np.ndarray(shape, np.float64, numbers, 0, tuple([step * 8 for step in self.strides]))
-
-    def slabs(self) -> Iterator["_Piece"]:
-        """Cut the piece across its slowest axis, so that none has many more pixels than a block."""
-        shape = self.shape
-        axis = next((axis for axis, length in enumerate(shape) if length > 1), 0)
-        step = max(1, _BLOCK_PIXELS * shape[axis] // math.prod(shape))
-        whole = self.place[axis]
-        for start in range(whole.start, whole.stop, step):
-            place = _with(self.place, axis, slice(start, min(start + step, whole.stop)))
-            yield replace(self, place=place, start=self.start + (start - whole.start) * self.strides[axis])
+        cut = self.cut
+        numbers = randoms(self.number + seed, cut.start, cut.stop)
+        return np.ndarray(cut.shape, np.float64, numbers, 0, tuple([8 * stride for stride in cut.strides]))
 
 
 class TiledImage:
@@ -132,92 +133,118 @@ class TiledImage:
             Raised if a tile cannot be decoded.
         """
         pixels: NDArray[Any] = np.empty([at.stop - at.start for at in section], self._dtype)
-        shares = [
-            [slice(max(at.start, tile), min(at.stop, tile + side)) for tile in range(at.start // side * side, at.stop, side)]
-            for at, side in zip(section, self.tile, strict=True)
-        ]
-        if math.prod(map(len, shares)) > _MOST_TILES:
+        touched = [range(at.start // side, -(-at.stop // side)) for at, side in zip(section, self.tile, strict=True)]
+        if math.prod(map(len, touched)) > _MOST_TILES:
             raise LimitFault(f"the section is in more than {_MOST_TILES} tiles")
         # Small tiles are worked on several at once: those that follow one another along one axis.
-        along = max(range(len(shares)), key=lambda axis: len(shares[axis]))
-        tiles, shares[along] = shares[along], [slice(0, 1)]
+        along = max(range(len(touched)), key=lambda axis: len(touched[axis]))
+        line, touched[along] = touched[along], touched[along][:1]
         with np.errstate(over="ignore", invalid="ignore"):
-            for share in itertools.product(*shares):
-                others = math.prod([at.stop - at.start for at in share])
-                count = max(1, _BLOCK_PIXELS // (others * self.tile[along]))
-                for first in range(0, len(tiles), count):
-                    pieces = [self._piece(_with(share, along, at)) for at in tiles[first : first + count]]
-                    for block in [pieces] if len(pieces) > 1 else [[slab] for slab in pieces[0].slabs()]:
-                        self._convert(block, along, pixels, section)
+            for first in itertools.product(*touched):
+                target = [
+                    slice(max(place * side - at.start, 0), (place + 1) * side - at.start)
+                    for place, side, at in zip(first, self.tile, section, strict=True)
+                ]
+                target[along] = slice(None)
+                self._read_line(first, along, len(line), section, pixels[tuple(target)])
         return pixels
 
-    def _piece(self, place: Section) -> _Piece:
-        """Decode a tile as far as is needed for a part of the image that is within it."""
-        sides = self.tile
-        tile = [at.start // side for at, side in zip(place, sides, strict=True)]
-        shape = tuple([min(side, len_ - no * side) for no, side, len_ in zip(tile, sides, self.shape, strict=True)])
-        strides = _strides(shape)
-        start, last = 0, 0
-        for at, no, side, stride in zip(place, tile, sides, strides, strict=True):
-            start += (at.start - no * side) * stride
-            last += (at.stop - 1 - no * side) * stride
-        number = sum([no * step for no, step in zip(tile, self._steps, strict=True)])
-        key = (*self._key, number)
+    def _read_line(
+        self, first: tuple[int, ...], along: int, count: int, section: Section, target: NDArray[Any]
+    ) -> None:
+        """Read what a section has of so many tiles from a first one on, which is counted along each axis."""
+        ends = [self._cut(_moved(first, along, step), section) for step in sorted({0, count - 1})]
+        inner = [self._cut(_moved(first, along, 1), section)] * (count - 2)  # all alike
+        cuts = [ends[0], *inner, *ends[1:]]
+        number = sum([place * step for place, step in zip(first, self._steps, strict=True)])
+        together = max(1, _BLOCK_PIXELS // math.prod(cuts[len(cuts) // 2].shape))
+        done = 0
+        for start in range(0, count, together):
+            pieces: list[_Piece] = []
+            length = 0
+            for step, cut in enumerate(cuts[start : start + together], start):
+                pieces.append(self._piece(number + step * self._steps[along], cut))
+                length += cut.shape[along]
+            part = target[(*[slice(None)] * along, slice(done, done + length))]
+            done += length
+            if len(pieces) > 1:
+                self._convert(pieces, along, part)
+            else:
+                for where, slab in cut.slabs():
+                    self._convert([pieces[0]._replace(cut=slab)], along, part[where])
+
+    def _cut(self, place: Sequence[int], section: Section) -> _Cut:
+        """Return which pixels of a tile are in a section; the tile is counted along each axis."""
+        origins = [number * side for number, side in zip(place, self.tile, strict=True)]
+        tile = [min(side, end - at) for side, end, at in zip(self.tile, self.shape, origins, strict=True)]
+        low = [max(part.start - at, 0) for part, at in zip(section, origins, strict=True)]
+        high = [min(part.stop - at, side) for part, at, side in zip(section, origins, tile, strict=True)]
+        strides = _strides(tile)
+        start = sum([at * stride for at, stride in zip(low, strides, strict=True)])
+        last = sum([(at - 1) * stride for at, stride in zip(high, strides, strict=True)])
+        return _Cut(tuple(tile), tuple([b - a for a, b in zip(low, high, strict=True)]), start, last + 1, strides)
+
+    def _piece(self, number: int, cut: _Cut) -> _Piece:
+        """Decode a tile as far as is needed."""
+        key = (self._key, number)
         try:
             row = self._table.row(number)
-            decoded = self._cache.get(key, last + 1)
-            if decoded is None:
-                decoded = self._decode[row.column](self._table.bytes(row), shape, last + 1)
-                if len(decoded) <= last:
-                    raise DamagedTile(f"has {len(decoded)} pixels")
-                self._cache.put(key, decoded)
+            tile = self._cache.get(key, cut.stop)
+            if tile is None:
+                tile = self._decode[row.column](self._table.bytes(row), cut.tile, cut.stop)
+                if tile.pixels < cut.stop:
+                    raise DamagedTile(f"has {tile.pixels} pixels")
+                self._cache.put(key, tile)
         except DamagedTile as error:
             raise DamagedTile(f"tile {number + 1} {error}") from error
-        return _Piece(number, row, decoded, place, start, strides)
+        return _Piece(tile, number, row, cut)
 
-    def _convert(self, pieces: list[_Piece], along: int, pixels: NDArray[Any], section: Section) -> None:
-        """Write the pixels of pieces that follow one another along an axis to where they belong in the section."""
-        block = _with(pieces[0].place, along, slice(pieces[0].place[along].start, pieces[-1].place[along].stop))
-        target = pixels[_within(block, section)]
-        if self._quantization is None:
-            for piece in pieces:
-                part = target[_within(piece.place, block)]
-                numbers = piece.pixels()
-                part[...] = numbers
-                if self._blank is not None:
-                    part[numbers == piece.row.blank] = self._blank
-        else:
-            self._dequantise(pieces, along, target, block, self._quantization)
+    def _convert(self, pieces: list[_Piece], along: int, target: NDArray[Any]) -> None:
+        """Write the pixels of pieces that follow one another along an axis."""
+        lead, at = (slice(None),) * along, 0
+        parts: list[tuple[_Piece, Section]] = []
+        for piece in pieces:
+            parts.append((piece, (*lead, slice(at, at := at + piece.cut.shape[along]))))
+        if self._quantization is not None:
+            self._dequantise(parts, along, target, self._quantization)
+            return
+        for piece, where in parts:
+            pixels = piece.pixels()
+            target[where] = pixels
+            if self._blank is not None:
+                target[where][pixels == piece.row.blank] = self._blank
 
     def _dequantise(
-        self, pieces: list[_Piece], along: int, target: NDArray[Any], block: Section, method: Quantization
+        self, parts: list[tuple[_Piece, Section]], along: int, target: NDArray[Any], method: Quantization
     ) -> None:
-        rows = [piece.row for piece in pieces]
-        lengths = [piece.shape[along] for piece in pieces]
+        rows = [piece.row for piece, _ in parts]
+        lengths = [piece.cut.shape[along] for piece, _ in parts]
 
-        def each(values: list[Any]) -> Any:
+        def each(values: list[Any], default: Any) -> Any:
             """Return what is of one tile; of several, an array of it for the pixels along the axis."""
+            if values[0] is None:
+                return default
             if len(values) == 1:
                 return values[0]
             return np.repeat(np.array(values), lengths).reshape(-1, *[1] * (target.ndim - 1 - along))
 
         numbers = np.empty(target.shape)
-        for piece in pieces:
-            numbers[_within(piece.place, block)] = piece.pixels()
-        blank = method.blank if rows[0].blank is None else each([row.blank for row in rows])
-        special = method.special(numbers, blank)
+        for piece, where in parts:
+            numbers[where] = piece.pixels()
+        special = method.special(numbers, each([row.blank for row in rows], method.blank))
         if method.dither:
-            for piece in pieces:
-                numbers[_within(piece.place, block)] -= piece.randoms(method.seed)
+            for piece, where in parts:
+                part = numbers[where]
+                np.subtract(part, piece.randoms(method.seed), out=part)
             numbers += 0.5
-        numbers *= method.scale if rows[0].scale is None else each([row.scale for row in rows])
-        numbers += method.zero if rows[0].zero is None else each([row.zero for row in rows])
+        numbers *= each([row.scale for row in rows], method.scale)
+        numbers += each([row.zero for row in rows], method.zero)
         target[...] = numbers
-        for value, where in special:
-            target[where] = value
-        for piece in pieces:
+        for value, mask in special:
+            target[mask] = value
+        for piece, where in parts:
             if piece.row.column != "COMPRESSED_DATA":  # a tile that was not worth quantising
-                target[_within(piece.place, block)] = piece.pixels()
+                target[where] = piece.pixels()
 
 
 def _blank(header: HeaderTemplate, bitpix: int) -> int:
@@ -233,13 +260,9 @@ def _strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Return how far apart neighbours along each axis are, in an array of that shape."""
     strides = [1]
     for length in reversed(shape[1:]):
-        strides.insert(0, strides[0] * length)
-    return tuple(strides)
+        strides.append(strides[-1] * length)
+    return tuple(reversed(strides))
 
 
-def _with(section: Section, axis: int, at: slice) -> Section:
-    return (*section[:axis], at, *section[axis + 1 :])
-
-
-def _within(inner: Section, outer: Section) -> Section:
-    return tuple([slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True)])
+def _moved(place: tuple[int, ...], axis: int, step: int) -> tuple[int, ...]:
+    return (*place[:axis], place[axis] + step, *place[axis + 1 :])

@@ -4,6 +4,7 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,8 +43,7 @@ class Column:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class TileRow:
+class TileRow(NamedTuple):
     """What a table says of one tile.
 
     Attributes
@@ -100,15 +100,18 @@ class TileTable:
         self._heap = hdu.data_offset + (heap if isinstance(heap, int) and heap >= width * rows else width * rows)
         self._end = hdu.data_offset + hdu.data_size
         # The fields of a row that tell of a tile, and where in what is unpacked they are.
-        self._places: dict[str, int] = {}
+        places: dict[str, int] = {}
         form, at, place = ">", 0, 0
         for name, column in sorted(self.columns.items(), key=lambda item: item[1].offset):
             codes = _STRUCT[column.form]
             form += f"{column.offset - at}x{codes}"
             at = column.offset + _SIZES[column.form]
-            self._places[name] = place
+            places[name] = place
             place += len(codes)
         self._row = struct.Struct(form)
+        # None, which follows the fields, where there is no such column.
+        self._scale, self._zero, self._blank = (places.get(name, -1) for name in _NUMBERS)
+        self._data = [(name, places[name], self.columns[name].size) for name in DATA if name in places]
 
     def row(self, number: int) -> TileRow:
         """Return what the table says of a tile; rows count from 0.
@@ -118,16 +121,14 @@ class TileTable:
         DamagedTile
             Raised if it has no bytes, or such as are not in the table's heap.
         """
-        fields = self._row.unpack_from(self._file.buffer, self._start + number * self._width)
-        places = self._places
-        scale, zero, blank = (fields[places[name]] if name in places else None for name in _NUMBERS)
-        for name in DATA:
-            if name in places and (count := fields[places[name]]):
-                size = count * self.columns[name].size
-                offset = self._heap + fields[places[name] + 1]
+        fields = *self._row.unpack_from(self._file.buffer, self._start + number * self._width), None
+        for name, place, size in self._data:
+            if count := fields[place]:
+                size *= count
+                offset = self._heap + fields[place + 1]
                 if count < 0 or offset < self._heap or offset + size > self._end:
                     raise DamagedTile("is not within its table")
-                return TileRow(name, offset, size, scale, zero, blank)
+                return TileRow(name, offset, size, fields[self._scale], fields[self._zero], fields[self._blank])
         raise DamagedTile("is not there")
 
     def bytes(self, row: TileRow) -> Bytes:
