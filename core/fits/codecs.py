@@ -7,7 +7,8 @@ may: each is called so that damaged bytes can neither lead it out of its input n
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,10 @@ from imageserv.core.errors import UnsupportedFault
 from .cards import HeaderTemplate
 
 Bytes = NDArray[np.uint8]
+
+# Their annotations leave out arrays, which they take.
+_gunzip: Any = gzip_decode
+_unrice: Any = rcomp_decode
 
 _MOST_BLOCK = 256
 """Pixels in a block of Rice's code: FITS 4.0 has 16 and 32."""
@@ -55,18 +60,7 @@ class Tile(NamedTuple):
     @property
     def pixels(self) -> int:
         """How many there are, from the tile's first on."""
-        return self.data.shape[-1]
-
-    def part(self, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[Any]:
-        """Return some pixels: from `start` on, `strides` pixels apart along each axis."""
-        size = self.dtype.itemsize
-        if self.data.ndim == 1:
-            steps = tuple(stride * size for stride in strides)
-            return np.ndarray(shape, self.dtype, self.data, start * size, steps)
-        numbers = np.empty((*shape, size), np.uint8)
-        for place, plane in enumerate(self.data):
-            numbers[..., place] = np.ndarray(shape, np.uint8, plane, start, strides)
-        return numbers.view(self.dtype)[..., 0]
+        return int(self.data.shape[-1])
 
 
 Decoder = Callable[[Bytes, tuple[int, ...], int], Tile]
@@ -93,19 +87,50 @@ def decoder(header: HeaderTemplate, *, floating: bool) -> Decoder:
             if size not in (1, 2, 4) or not 1 <= block <= _MOST_BLOCK:
                 raise UnsupportedFault(f"its tiles are in Rice's code of {size} bytes, {block} pixels a block")
             dtype = np.dtype("u1" if size == 1 else f"i{size}")
-            return lambda data, shape, stop: _rice(data, stop, dtype, block)
+            return partial(_rice, dtype=dtype, block=block)
         case "GZIP_1":
-            return lambda data, shape, _: gzipped(data, shape, floating=floating)
+            return partial(gzipped, floating=floating)
         case "GZIP_2":
-            return lambda data, shape, _: _shuffled(gzipped(data, shape, floating=floating))
+            return partial(_shuffled, floating=floating)
         case "NOCOMPRESS":
-            return lambda data, shape, _: stored(data, shape, floating=floating)
+            return partial(plain, floating=floating)
         case "PLIO_1":
-            return lambda data, shape, _: _plio(data, math.prod(shape))
+            return _plio
         case "HCOMPRESS_1":
-            return lambda data, shape, _: _hcompress(data, shape, smooth=settings.get("SMOOTH", 0))
+            return partial(_hcompress, smooth=settings.get("SMOOTH", 0) != 0)
         case codec:
             raise UnsupportedFault(f"its tiles are compressed by ZCMPTYPE = {codec!r}, which is not read")
+
+
+def unpack(
+    tiles: Sequence[Tile], start: int, stop: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> NDArray[Any]:
+    """Return some pixels of tiles whose numbers are of one kind.
+
+    Parameters
+    ----------
+    start, stop
+        The first of them and that after their last, counted from a tile's first.
+    shape, strides
+        How many pixels there are along each axis, and from one to the next.
+
+    Returns
+    -------
+    ndarray
+        Of the tiles' dtype; its first axis counts tiles.
+    """
+    dtype, is_shuffled = tiles[0].dtype, tiles[0].data.ndim == 2
+    size, length = dtype.itemsize, stop - start
+    data = [tile.data[..., start:stop] for tile in tiles]
+    numbers = np.concatenate(data, dtype=data[0].dtype) if len(data) > 1 or is_shuffled else data[0]
+    if not is_shuffled:
+        steps = (size * length, *[size * stride for stride in strides])
+        return np.ndarray((len(tiles), *shape), dtype, numbers, 0, steps)
+    pixels = np.empty((len(tiles), *shape, size), np.uint8)
+    for place in range(size):
+        steps = (size * length, *strides)
+        pixels[..., place] = np.ndarray((len(tiles), *shape), np.uint8, numbers, place * length, steps)
+    return pixels.view(dtype)[..., 0]
 
 
 def _settings(header: HeaderTemplate) -> dict[str, int]:
@@ -119,7 +144,7 @@ def _settings(header: HeaderTemplate) -> dict[str, int]:
     return settings
 
 
-def stored(data: Bytes, shape: tuple[int, ...], *, floating: bool) -> Tile:
+def plain(data: Bytes, shape: tuple[int, ...], stop: int = 0, *, floating: bool) -> Tile:
     """Return numbers that are stored as they are, big-endian."""
     size, rest = divmod(len(data), math.prod(shape))
     if rest or size not in (1, 2, 4, 8):
@@ -128,37 +153,39 @@ def stored(data: Bytes, shape: tuple[int, ...], *, floating: bool) -> Tile:
     return Tile(data.view(dtype), dtype)
 
 
-def gzipped(data: Bytes, shape: tuple[int, ...], *, floating: bool) -> Tile:
+def gzipped(data: Bytes, shape: tuple[int, ...], stop: int = 0, *, floating: bool) -> Tile:
     """Return numbers that are gzipped: of as many bytes as there turn out to be."""
     for size in (4, 8):
         room = np.empty(size * math.prod(shape), np.uint8)
         try:
-            length = len(gzip_decode(data, out=memoryview(room)))
+            length = len(_gunzip(data, out=room))
         except (RuntimeError, ValueError) as error:
             if "INSUFFICIENT_SPACE" in str(error):
                 continue
             raise DamagedTile(f"cannot be unpacked: {error}") from error
-        return stored(room[:length], shape, floating=floating)
+        return plain(room[:length], shape, floating=floating)
     raise DamagedTile("unpacks to more than its pixels")
 
 
-def _shuffled(tile: Tile) -> Tile:
+def _shuffled(data: Bytes, shape: tuple[int, ...], stop: int, *, floating: bool) -> Tile:
+    tile = gzipped(data, shape, floating=floating)
     return Tile(tile.data.view(np.uint8).reshape(tile.dtype.itemsize, -1), tile.dtype)
 
 
-def _rice(data: Bytes, stop: int, dtype: np.dtype[Any], block: int) -> Tile:
+def _rice(data: Bytes, shape: tuple[int, ...], stop: int, *, dtype: np.dtype[Any], block: int) -> Tile:
     """Decode as much of a tile as is needed: pixels follow one another."""
     source = np.concatenate((data, _RICE_GUARD))
     pixels = np.empty(stop, dtype)
     try:
-        rcomp_decode(source[: len(data)], out=pixels, nblock=block)
+        _unrice(source[: len(data)], out=pixels, nblock=block)
     except (RuntimeError, ValueError) as error:
         raise DamagedTile(f"cannot be decoded: {error}") from error
     return Tile(pixels, dtype)
 
 
-def _plio(data: Bytes, pixels: int) -> Tile:
+def _plio(data: Bytes, shape: tuple[int, ...], stop: int) -> Tile:
     """Decode an IRAF pixel list: runs of zeros and of a value, and changes of that value, each 16 bits."""
+    pixels = math.prod(shape)
     words = data[: len(data) // 2 * 2].view(">u2").astype(np.int64)
     old = len(words) > 2 and 0 < words[2] < 1 << 15
     if len(words) < (3 if old else 7):
@@ -190,8 +217,8 @@ def _plio(data: Bytes, pixels: int) -> Tile:
     return Tile(numbers, numbers.dtype)
 
 
-def _hcompress(data: Bytes, shape: tuple[int, ...], *, smooth: int) -> Tile:
-    from astropy.io.fits.hdu.compressed._codecs import HCompress1  # no package has it in the open
+def _hcompress(data: Bytes, shape: tuple[int, ...], stop: int, *, smooth: bool) -> Tile:
+    from astropy.io.fits.hdu.compressed import _codecs  # no package has it in the open
 
     sides = [side for side in shape if side != 1]
     head = data[:_HCOMPRESS_HEADER].tobytes()
@@ -200,7 +227,7 @@ def _hcompress(data: Bytes, shape: tuple[int, ...], *, smooth: int) -> Tile:
         raise DamagedTile("is not in HCOMPRESS's code of its size")
     source = np.zeros(len(data) + _hcompress_most(sides, head[22:]), np.uint8)
     source[: len(data)] = data
-    codec = HCompress1(scale=0, smooth=bool(smooth), bytepix=8, nx=sides[0], ny=sides[1])
+    codec: Any = _codecs.HCompress1(scale=0, smooth=smooth, bytepix=8, nx=sides[0], ny=sides[1])
     try:
         with _hcompress_lock:
             numbers = codec.decode(source)

@@ -1,5 +1,6 @@
 """Floating-point images that are stored as integers (FITS 4.0 section 10.2): back to floating-point numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,25 +34,6 @@ def _random_numbers() -> Doubles:
 _NUMBERS = _random_numbers()
 _FIRST = [int(number) for number in (_NUMBERS.astype(np.float32) * np.float32(500)).tolist()]
 """Where in the numbers a tile begins, or goes on after the last of them: FITS 4.0 section 10.2.1, step 3."""
-
-
-def randoms(seed: int, start: int, stop: int) -> Doubles:
-    """Return the random numbers of a tile's pixels from `start` to `stop`.
-
-    Parameters
-    ----------
-    seed
-        The tile's row in its table, from 0, plus ZDITHER0.
-    """
-    pieces: list[Doubles] = []
-    run, at = (seed - 1) % RANDOMS, 0
-    while at < stop:
-        first = _FIRST[run]
-        after = at + RANDOMS - first
-        if after > start:
-            pieces.append(_NUMBERS[first + max(start - at, 0) : first + min(stop, after) - at])
-        run, at = (run + 1) % RANDOMS, after
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 class Quantization:
@@ -88,12 +70,53 @@ class Quantization:
         blank = header.value("ZBLANK") if "ZBLANK" in header else header.value("BLANK")
         self.blank = blank if isinstance(blank, int) else None
 
-    def special(self, numbers: Doubles, blank: Any) -> list[tuple[float, NDArray[np.bool_]]]:
-        """Return values that no scale gives, and which of the integers stand for them."""
-        found = [(float("nan"), numbers == blank)] if blank is not None else []
+    def randoms(
+        self, rows: Sequence[int], start: int, stop: int, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> Doubles | None:
+        """Return the random numbers that were subtracted from pixels of some tiles; None if there were none.
+
+        Parameters
+        ----------
+        rows
+            The tiles' rows in their table, from 0.
+        start, stop
+            The first of the pixels and that after their last, counted from a tile's first.
+        shape, strides
+            How many there are along each axis, and from one to the next.
+        """
+        if not self.dither:
+            return None
+        numbers = np.empty((len(rows), stop - start))
+        for row, line in zip(rows, numbers, strict=True):
+            run, at = (row + self.seed - 1) % RANDOMS, -start
+            while at < stop - start:
+                first = _FIRST[run]
+                after = at + RANDOMS - first
+                if after > 0:
+                    line[max(at, 0) : after] = _NUMBERS[first + max(-at, 0) : first + stop - start - at]
+                run, at = (run + 1) % RANDOMS, after
+        steps = (8 * (stop - start), *[8 * stride for stride in strides])
+        return np.ndarray((len(rows), *shape), np.float64, numbers, 0, steps)
+
+    def restore(
+        self, stored: NDArray[Any], dither: Doubles | None, scale: Any, zero: Any, blank: Any, target: NDArray[Any]
+    ) -> None:
+        """Write the floating-point numbers that some integers stand for.
+
+        The operations are those of cfitsio, in their order, in 64 bits: results are equal to the last bit.
+        """
+        numbers = stored.astype(np.float64, order="C")
+        special = [(np.nan, numbers == blank)] if blank is not None else []
         if self.dither == 2:
-            found.append((0.0, numbers == _ZERO))
-        return found
+            special.append((0.0, numbers == _ZERO))
+        if dither is not None:
+            numbers -= dither
+            numbers += 0.5
+        numbers *= scale
+        numbers += zero
+        target[...] = numbers
+        for value, pixels in special:
+            target[pixels] = value
 
 
 def _number(header: HeaderTemplate, keyword: str, default: float) -> float:

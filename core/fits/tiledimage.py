@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from imageserv.core.errors import FitsFault, LimitFault, UnsupportedFault
 
 from .cards import HeaderTemplate
-from .codecs import DamagedTile, Tile, decoder, gzipped, stored
+from .codecs import DamagedTile, Decoder, Tile, decoder, gzipped, plain, unpack
 from .files import MappedFile
 from .layout import BITPIX, Hdu
-from .quantization import Quantization, randoms
+from .quantization import Quantization
 from .tilecache import TileCache
 from .tiletable import TileRow, TileTable, tile_shape
 
@@ -50,34 +51,26 @@ class _Cut:
     strides: tuple[int, ...]
 
     def slabs(self) -> Iterator[tuple[Section, "_Cut"]]:
-        """Cut across the slowest axis, so that no slab has many more pixels than a block; say where each is."""
+        """Cut across the slowest axis, into slabs of hardly more pixels than a block; tell where in a batch each is."""
         axis = next((axis for axis, length in enumerate(self.shape) if length > 1), 0)
         length, stride = self.shape[axis], self.strides[axis]
         step = max(1, _BLOCK_PIXELS * length // math.prod(self.shape))
         for first in range(0, length, step):
             last = min(first + step, length)
             shape = (*self.shape[:axis], last - first, *self.shape[axis + 1 :])
-            slab = _Cut(self.tile, shape, self.start + first * stride, self.stop - (length - last) * stride, self.strides)
-            yield (*[slice(None)] * axis, slice(first, last)), slab
+            slab = _Cut(
+                self.tile, shape, self.start + first * stride, self.stop - (length - last) * stride, self.strides
+            )
+            yield (slice(None), *[slice(None)] * axis, slice(first, last)), slab
 
 
 class _Piece(NamedTuple):
-    """A tile, its row in the table and what that says, and its pixels that are in a section."""
+    """A tile of which a section has pixels: its row in the table, what that says, its numbers, which of them."""
 
-    tile: Tile
     number: int
     row: TileRow
+    tile: Tile
     cut: _Cut
-
-    def pixels(self) -> NDArray[Any]:
-        """Return the pixels, as they are stored."""
-        return self.tile.part(self.cut.start, self.cut.shape, self.cut.strides)
-
-    def randoms(self, seed: int) -> NDArray[np.float64]:
-        """Return the dither of the pixels."""
-        cut = self.cut
-        numbers = randoms(self.number + seed, cut.start, cut.stop)
-        return np.ndarray(cut.shape, np.float64, numbers, 0, tuple([8 * stride for stride in cut.strides]))
 
 
 class TiledImage:
@@ -116,10 +109,10 @@ class TiledImage:
             raise UnsupportedFault("its undefined pixels are in a mask of their own (ZMASKCMP), which is not read")
         self._quantization = Quantization(header) if quantised else None
         self._blank = _blank(header, hdu.bitpix) if not floating and "ZBLANK" in self._table.columns else None
-        self._decode = {
+        self._decode: dict[str, Decoder] = {
             "COMPRESSED_DATA": decoder(header, floating=floating and not quantised),
-            "GZIP_COMPRESSED_DATA": lambda data, shape, _: gzipped(data, shape, floating=floating),
-            "UNCOMPRESSED_DATA": lambda data, shape, _: stored(data, shape, floating=floating),
+            "GZIP_COMPRESSED_DATA": partial(gzipped, floating=floating),
+            "UNCOMPRESSED_DATA": partial(plain, floating=floating),
         }
 
     def read(self, section: Section) -> NDArray[Any]:
@@ -156,22 +149,19 @@ class TiledImage:
         ends = [self._cut(_moved(first, along, step), section) for step in sorted({0, count - 1})]
         inner = [self._cut(_moved(first, along, 1), section)] * (count - 2)  # all alike
         cuts = [ends[0], *inner, *ends[1:]]
+        most = max(1, _BLOCK_PIXELS // math.prod(cuts[len(cuts) // 2].shape))
         number = sum([place * step for place, step in zip(first, self._steps, strict=True)])
-        together = max(1, _BLOCK_PIXELS // math.prod(cuts[len(cuts) // 2].shape))
+        pieces = (self._piece(number + step * self._steps[along], cut) for step, cut in enumerate(cuts))
         done = 0
-        for start in range(0, count, together):
-            pieces: list[_Piece] = []
-            length = 0
-            for step, cut in enumerate(cuts[start : start + together], start):
-                pieces.append(self._piece(number + step * self._steps[along], cut))
-                length += cut.shape[along]
+        for cut, alike in _batches(pieces, most):
+            length = len(alike) * cut.shape[along]
             part = target[(*[slice(None)] * along, slice(done, done + length))]
             done += length
-            if len(pieces) > 1:
-                self._convert(pieces, along, part)
-            else:
-                for where, slab in cut.slabs():
-                    self._convert([pieces[0]._replace(cut=slab)], along, part[where])
+            # One axis more, which counts tiles: a view still.
+            part = part.reshape(*part.shape[:along], len(alike), cut.shape[along], *part.shape[along + 1 :])
+            part = part.transpose(along, *range(along), *range(along + 1, part.ndim))
+            for where, slab in cut.slabs():
+                self._convert(alike, slab, part[where])
 
     def _cut(self, place: Sequence[int], section: Section) -> _Cut:
         """Return which pixels of a tile are in a section; the tile is counted along each axis."""
@@ -197,54 +187,45 @@ class TiledImage:
                 self._cache.put(key, tile)
         except DamagedTile as error:
             raise DamagedTile(f"tile {number + 1} {error}") from error
-        return _Piece(tile, number, row, cut)
+        return _Piece(number, row, tile, cut)
 
-    def _convert(self, pieces: list[_Piece], along: int, target: NDArray[Any]) -> None:
-        """Write the pixels of pieces that follow one another along an axis."""
-        lead, at = (slice(None),) * along, 0
-        parts: list[tuple[_Piece, Section]] = []
-        for piece in pieces:
-            parts.append((piece, (*lead, slice(at, at := at + piece.cut.shape[along]))))
-        if self._quantization is not None:
-            self._dequantise(parts, along, target, self._quantization)
-            return
-        for piece, where in parts:
-            pixels = piece.pixels()
-            target[where] = pixels
-            if self._blank is not None:
-                target[where][pixels == piece.row.blank] = self._blank
-
-    def _dequantise(
-        self, parts: list[tuple[_Piece, Section]], along: int, target: NDArray[Any], method: Quantization
-    ) -> None:
-        rows = [piece.row for piece, _ in parts]
-        lengths = [piece.cut.shape[along] for piece, _ in parts]
+    def _convert(self, pieces: list[_Piece], cut: _Cut, target: NDArray[Any]) -> None:
+        """Write the pixels of tiles that are alike, of which each has the same part in the section."""
+        stored = unpack([piece.tile for piece in pieces], cut.start, cut.stop, cut.shape, cut.strides)
+        rows = [piece.row for piece in pieces]
+        ones = [1] * len(cut.shape)
 
         def each(values: list[Any], default: Any) -> Any:
-            """Return what is of one tile; of several, an array of it for the pixels along the axis."""
-            if values[0] is None:
-                return default
-            if len(values) == 1:
-                return values[0]
-            return np.repeat(np.array(values), lengths).reshape(-1, *[1] * (target.ndim - 1 - along))
+            """Return what is of each tile, to be used with its pixels."""
+            return default if values[0] is None else np.array(values).reshape(-1, *ones)
 
-        numbers = np.empty(target.shape)
-        for piece, where in parts:
-            numbers[where] = piece.pixels()
-        special = method.special(numbers, each([row.blank for row in rows], method.blank))
-        if method.dither:
-            for piece, where in parts:
-                part = numbers[where]
-                np.subtract(part, piece.randoms(method.seed), out=part)
-            numbers += 0.5
-        numbers *= each([row.scale for row in rows], method.scale)
-        numbers += each([row.zero for row in rows], method.zero)
-        target[...] = numbers
-        for value, mask in special:
-            target[mask] = value
-        for piece, where in parts:
-            if piece.row.column != "COMPRESSED_DATA":  # a tile that was not worth quantising
-                target[where] = piece.pixels()
+        method = self._quantization
+        if method is not None and rows[0].column == "COMPRESSED_DATA":
+            method.restore(
+                stored,
+                method.randoms([piece.number for piece in pieces], cut.start, cut.stop, cut.shape, cut.strides),
+                each([row.scale for row in rows], method.scale),
+                each([row.zero for row in rows], method.zero),
+                each([row.blank for row in rows], method.blank),
+                target,
+            )
+        else:  # integers, or floating-point numbers that were not worth quantising
+            target[...] = stored
+            if self._blank is not None:
+                target[stored == each([row.blank for row in rows], None)] = self._blank
+
+
+def _batches(pieces: Iterable[_Piece], most: int) -> Iterator[tuple[_Cut, list[_Piece]]]:
+    """Yield tiles that follow one another and are alike together, and which part of each is needed."""
+    batch: list[_Piece] = []
+    for piece in pieces:
+        last = batch[-1] if batch else piece
+        alike = piece.cut is last.cut and piece.row.column == last.row.column and piece.tile.dtype == last.tile.dtype
+        if batch and (len(batch) == most or not alike):
+            yield last.cut, batch
+            batch = []
+        batch.append(piece)
+    yield batch[-1].cut, batch
 
 
 def _blank(header: HeaderTemplate, bitpix: int) -> int:

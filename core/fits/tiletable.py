@@ -4,7 +4,7 @@ import math
 import re
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -121,7 +121,7 @@ class TileTable:
         DamagedTile
             Raised if it has no bytes, or such as are not in the table's heap.
         """
-        fields = *self._row.unpack_from(self._file.buffer, self._start + number * self._width), None
+        fields: tuple[Any, ...] = *self._row.unpack_from(self._file.buffer, self._start + number * self._width), None
         for name, place, size in self._data:
             if count := fields[place]:
                 size *= count

@@ -61,6 +61,7 @@ path = "/cutouts"
 authority = "example.org"
 cache = "/var/tmp/unpacked"
 cache_bytes = 5
+tile_cache_bytes = 6e0
 extensions = ["b", "a"]
 limits = {max_pixels = 1e6, threads = 2}
 [repositories.one]
@@ -79,6 +80,7 @@ datasets.raw.plugin = "raw"
     assert config.base_url == "https://images.example.org/sky"
     assert (config.path, config.authority) == ("/cutouts", "example.org")
     assert (config.cache, config.cache_bytes) == (Path("/var/tmp/unpacked"), 5)
+    assert config.tile_cache_bytes == 6
     assert config.extensions == ("b", "a")
     assert config.limits == Limits(max_pixels=1_000_000, threads=2)
     assert isinstance(config.limits.max_pixels, int)

@@ -146,16 +146,6 @@ def test_only_the_tiles_touched_are_looked_at(open_fits: OpenFits, tmp_path: Pat
     np.testing.assert_array_equal(child[1].data, data[37:42, 57:62])
 
 
-def test_tiles_scaled_by_keywords_are_refused(open_fits: OpenFits, tmp_path: Path) -> None:
-    path = tmp_path / "scaled.fits"
-    tiles = fits.CompImageHDU(image().data, header(), compression_type="RICE_1")
-    fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(path)
-    with read_fits(path, mode="update", disable_image_compression=True) as hdus:
-        hdus[1].header["ZSCALE"] = 0.5
-    with pytest.raises(UnsupportedFault, match="ZSCALE"):
-        write(cut(open_fits(path), CutoutRequest(HERE, "planes")))
-
-
 def test_what_is_copied_beside_a_cutout_is_bounded(open_fits: OpenFits, tmp_path: Path) -> None:
     path = tmp_path / "table.fits"
     table = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(1000))])
