@@ -136,7 +136,7 @@ def unpack(
 def _settings(header: HeaderTemplate) -> dict[str, int]:
     """Return what ZNAMEi and ZVALi say of the codec."""
     settings: dict[str, int] = {}
-    for keyword in header.places:
+    for keyword in header.places():
         if keyword.startswith("ZNAME"):
             name, value = header.value(keyword), header.value(f"ZVAL{keyword[5:]}")
             if isinstance(name, str) and isinstance(value, int | float) and math.isfinite(value):

@@ -87,14 +87,8 @@ class Quantization:
         if not self.dither:
             return None
         numbers = np.empty((len(rows), stop - start))
-        for row, line in zip(rows, numbers, strict=True):
-            run, at = (row + self.seed - 1) % RANDOMS, -start
-            while at < stop - start:
-                first = _FIRST[run]
-                after = at + RANDOMS - first
-                if after > 0:
-                    line[max(at, 0) : after] = _NUMBERS[first + max(-at, 0) : first + stop - start - at]
-                run, at = (run + 1) % RANDOMS, after
+        for line, seed in zip(numbers, rows, strict=True):
+            _dither(line, seed + self.seed, start)
         steps = (8 * (stop - start), *[8 * stride for stride in strides])
         return np.ndarray((len(rows), *shape), np.float64, numbers, 0, steps)
 
@@ -117,6 +111,17 @@ class Quantization:
         target[...] = numbers
         for value, pixels in special:
             target[pixels] = value
+
+
+def _dither(numbers: Doubles, seed: int, start: int) -> None:
+    """Write the random numbers of a tile's pixels from `start` on."""
+    run, at = (seed - 1) % RANDOMS, -start
+    while at < len(numbers):
+        first = _FIRST[run]
+        after = at + RANDOMS - first
+        if after > 0:
+            numbers[max(at, 0) : after] = _NUMBERS[first + max(-at, 0) : first + len(numbers) - at]
+        run, at = (run + 1) % RANDOMS, after
 
 
 def _number(header: HeaderTemplate, keyword: str, default: float) -> float:

@@ -15,10 +15,10 @@ from imageserv.core.errors import FitsFault, LimitFault, UnsupportedFault
 from .cards import HeaderTemplate
 from .codecs import DamagedTile, Decoder, Tile, decoder, gzipped, plain, unpack
 from .files import MappedFile
-from .layout import BITPIX, Hdu
+from .layout import Hdu, stored_type
 from .quantization import Quantization
 from .tilecache import TileCache
-from .tiletable import TileRow, TileTable, tile_shape
+from .tiletable import TileRow, TileTable, integer_blank, tile_shape
 
 Section = tuple[slice, ...]
 """One slice per axis, in numpy's order."""
@@ -100,7 +100,7 @@ class TiledImage:
         if math.prod(counts) > self._table.rows:
             raise FitsFault(f"HDU {hdu.index}: it has {math.prod(counts)} tiles, its table {self._table.rows} rows")
         self._steps = _strides(counts)  # rows from one tile to the next along each axis: FITS 4.0 section 10.1.1
-        self._dtype = np.dtype(f">{'f' if hdu.bitpix < 0 else 'u' if hdu.bitpix == 8 else 'i'}{BITPIX[hdu.bitpix]}")
+        self._dtype = stored_type(hdu.bitpix)
         floating = hdu.bitpix < 0
         quantised = any(name in header or name in self._table.columns for name in ("ZSCALE", "ZZERO"))
         if quantised and not floating:
@@ -108,7 +108,8 @@ class TiledImage:
         if "ZMASKCMP" in header:
             raise UnsupportedFault("its undefined pixels are in a mask of their own (ZMASKCMP), which is not read")
         self._quantization = Quantization(header) if quantised else None
-        self._blank = _blank(header, hdu.bitpix) if not floating and "ZBLANK" in self._table.columns else None
+        # What stands for undefined pixels in tiles of integers becomes what stands for them in the image.
+        self._blank = integer_blank(hdu, header) if "ZBLANK" in self._table.columns else None
         self._decode: dict[str, Decoder] = {
             "COMPRESSED_DATA": decoder(header, floating=floating and not quantised),
             "GZIP_COMPRESSED_DATA": partial(gzipped, floating=floating),
@@ -146,10 +147,12 @@ class TiledImage:
         self, first: tuple[int, ...], along: int, count: int, section: Section, target: NDArray[Any]
     ) -> None:
         """Read what a section has of so many tiles from a first one on, which is counted along each axis."""
-        ends = [self._cut(_moved(first, along, step), section) for step in sorted({0, count - 1})]
-        inner = [self._cut(_moved(first, along, 1), section)] * (count - 2)  # all alike
-        cuts = [ends[0], *inner, *ends[1:]]
-        most = max(1, _BLOCK_PIXELS // math.prod(cuts[len(cuts) // 2].shape))
+        # Tiles in the middle are all cut alike, and often those at the ends, too.
+        middle = self._cut(_moved(first, along, count // 2), section)
+        ends = [self._cut(_moved(first, along, step), section) for step in (0, count - 1)]
+        head, tail = (middle if cut == middle else cut for cut in ends)
+        cuts = [head, *[middle] * (count - 2), tail][:count]
+        most = max(1, _BLOCK_PIXELS // math.prod(middle.shape))
         number = sum([place * step for place, step in zip(first, self._steps, strict=True)])
         pieces = (self._piece(number + step * self._steps[along], cut) for step, cut in enumerate(cuts))
         done = 0
@@ -226,15 +229,6 @@ def _batches(pieces: Iterable[_Piece], most: int) -> Iterator[tuple[_Cut, list[_
             batch = []
         batch.append(piece)
     yield batch[-1].cut, batch
-
-
-def _blank(header: HeaderTemplate, bitpix: int) -> int:
-    """Return what stands for undefined pixels in an image of integers whose tiles have their own: its BLANK."""
-    for keyword in ("ZBLANK", "BLANK"):
-        value = header.value(keyword)
-        if isinstance(value, int):
-            return value
-    return 0 if bitpix == 8 else -(1 << (bitpix - 1))
 
 
 def _strides(shape: Sequence[int]) -> tuple[int, ...]:

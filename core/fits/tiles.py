@@ -14,6 +14,7 @@ from .files import MappedFile
 from .layout import Hdu
 from .tilecache import TileCache
 from .tiledimage import TiledImage
+from .tiletable import integer_blank
 
 _TABLE_KEYWORDS = re.compile(
     r"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|T(TYPE|FORM|UNIT|NULL|SCAL|ZERO|DISP|DIM)\d+"
@@ -33,8 +34,8 @@ def image_header(hdu: Hdu) -> bytes:
     if table.value("EXTNAME") == "COMPRESSED_IMAGE":
         drop.add("EXTNAME")  # the name that writers give the table
     cards += table.without(drop).cards()
-    blank = table.value("ZBLANK")
-    if hdu.bitpix > 0 and isinstance(blank, int) and "BLANK" not in table:
+    blank = integer_blank(hdu, table)
+    if blank is not None and "BLANK" not in table:
         cards.append(make_card("BLANK", blank))
     return b"".join(card.ljust(CARD) for card in cards)
 

@@ -166,3 +166,16 @@ def tile_shape(hdu: Hdu, header: HeaderTemplate) -> tuple[int, ...]:
     if min(lengths, default=0) < 1:
         raise FitsFault(f"HDU {hdu.index}: its tiles are of {math.prod(lengths)} pixels")
     return tuple(lengths)
+
+
+def integer_blank(hdu: Hdu, header: HeaderTemplate) -> int | None:
+    """Return BLANK of an image of integers: its own, or its table's; None if no pixel is undefined."""
+    if hdu.bitpix < 0:
+        return None
+    for keyword in ("BLANK", "ZBLANK"):
+        value = header.value(keyword)
+        if isinstance(value, int):
+            return value
+    fields = header.value("TFIELDS")
+    names = [header.value(f"TTYPE{number + 1}") for number in range(fields if isinstance(fields, int) else 0)]
+    return (0 if hdu.bitpix == 8 else -(1 << (hdu.bitpix - 1))) if "ZBLANK" in names else None

@@ -194,7 +194,7 @@ def test_one_scale_for_all_tiles(tmp_path: Path) -> None:
     right[INTEGERS == INTEGERS[3, 4]] = np.nan
     np.testing.assert_array_equal(reader(path)(WHOLE), right)
     header = HeaderTemplate(image_header(read_layout(path, Limits()).hdus[1]))
-    assert not {"ZSCALE", "ZZERO", "ZBLANK", "BLANK"} & header.places.keys()
+    assert not {"ZSCALE", "ZZERO", "ZBLANK", "BLANK"} & header.places().keys()
 
 
 def test_a_scale_and_a_blank_for_each_tile(tmp_path: Path) -> None:
