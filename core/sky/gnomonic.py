@@ -10,11 +10,11 @@ poles, and a frame other than ICRS is a matter of turning c, e and n once.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
@@ -117,14 +117,14 @@ def _values(polynomials: Polynomials, u: float, v: float) -> tuple[float, float]
     return a, b
 
 
-def gnomonic(header: fits.Header, wcs: Any, rotation: NDArray[np.float64]) -> Gnomonic | None:
+def gnomonic(header: Mapping[str, object], wcs: Any, rotation: NDArray[np.float64]) -> Gnomonic | None:
     """Read a celestial WCS of two axes.
 
     Parameters
     ----------
     header
-        Of the image. wcslib makes TAN of other projections that it knows (TPV, TNX, DSS plates), with distortions
-        that it does not show, so the header itself must say TAN, and nothing of parameters.
+        Values of the image's, by keyword. wcslib makes TAN of other projections that it knows (TPV, TNX, DSS plates),
+        with distortions that it does not show, so the header itself must say TAN, and nothing of parameters.
     wcs
         astropy's, its parameters set.
     rotation : ndarray, shape (3, 3)
