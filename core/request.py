@@ -31,6 +31,8 @@ class CutoutRequest:
         MJD UTC (d): the image is taken whole, or not at all. None for all.
     pol
         States of polarization, in ObsCore's words: cuts a polarization axis. Empty for all.
+    as_tiles
+        Whether tile-compressed planes stay so: then whole tiles are given, as they are stored.
     parameters
         Values of the parameters that the dataset adds (`imageserv.core.dataset.Dataset.parameters`),
         by declared name: only those that the request gives.
@@ -41,6 +43,7 @@ class CutoutRequest:
     band: Interval | None = None
     time: Interval | None = None
     pol: tuple[str, ...] = ()
+    as_tiles: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property

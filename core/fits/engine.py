@@ -45,16 +45,23 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: Set[str] = frozenset(
         Raised if the image has no usable WCS.
     """
     taken = window(image, request)
-    plan = image.plan(request.detail, drop)
+    plan = image.plan(request.detail, drop, as_tiles=request.as_tiles)
+    tiled = [(image.holder(part.path).tiles, part.hdu) for part in plan.parts if part.as_tiles]
+    if tiled:
+        taken = taken.widened(tiled)
     pixels = 0
     hdus: list[OutputHdu] = []
-    for hdu, template, plane, copied, path in plan.parts:
+    for hdu, template, plane, copied, path, as_tiles in plan.parts:
         if plane is not None:
             ranges = taken.of(hdu)
             pixels += math.prod([stop - start for start, stop in ranges])
             changes, added = plane.cut(ranges)
-            holder = image if path is None else image.beside[path]
-            hdus.append(OutputHdu(template, changes, added, partial(holder.pixels, hdu, ranges)))
+            holder = image.holder(path)
+            if as_tiles:
+                tiles = holder.tiles.copy(hdu, ranges)
+                hdus.append(OutputHdu(template, [*changes, *tiles.changes(template)], added, tiles.read))
+            else:
+                hdus.append(OutputHdu(template, changes, added, partial(holder.pixels, hdu, ranges)))
         else:
             hdus.append(OutputHdu(template, (), (), partial(image.stored, hdu) if copied else _nothing))
     if pixels > image.limits.max_pixels:
@@ -69,7 +76,7 @@ def cut(image: OpenImage, request: CutoutRequest, *, drop: Set[str] = frozenset(
             parameter="detail",
             details={"limit": image.limits.max_copied_bytes},
         )
-    return Cutout(tuple(hdus), taken.requested, taken.delivered)
+    return Cutout(tuple(hdus), taken.requested, taken.delivered, bool(tiled))
 
 
 def _nothing() -> memoryview:

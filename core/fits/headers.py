@@ -18,7 +18,7 @@ from imageserv.core.errors import UnsupportedFault
 
 from .cards import HeaderTemplate, card_value, make_card, number_card
 from .layout import Hdu
-from .tiles import image_header
+from .tileheader import image_header
 
 Ranges = Sequence[tuple[int, int]]
 """One half-open range of pixels per FITS axis, NAXIS1 first, counted from 0."""
@@ -27,6 +27,7 @@ UNTRUE = frozenset({"CHECKSUM", "DATASUM", *REPORT})
 """What is true of no HDU that goes into a cutout, for the primary header gets a report."""
 
 _UNTRUE_AFTER_A_CUT = UNTRUE | {"DATAMIN", "DATAMAX"}
+_OF_THE_TABLE = frozenset({"THEAP", "ZHECKSUM", "ZDATASUM"})
 _REFERENCE_PIXEL = re.compile(r"CRPIX([1-9]\d*)[A-Z]?$")
 _OTHER_OFFSET = re.compile(r"(LTV|CNPIX)([1-9]\d*)$")
 _WCS_AXIS = re.compile(r"(?:CTYPE|CRVAL|CDELT|CROTA|(?:PC|CD)\d+_)([1-9]\d*)([A-Z]?)$")
@@ -108,8 +109,10 @@ class PlaneHeader:
     drop
         Keywords to leave out.
     name
-        Of a plane that comes from another file than the rest of the cutout: the header is that of an IMAGE extension
+        Of a plane that comes from another file than the rest of the cutout: the header is that of an extension
         of this name, for in a file of its own it may be the primary, and the EXTNAMEs of such files are often alike.
+    as_tiles
+        Whether the plane stays compressed: then the header is that of its table.
 
     Attributes
     ----------
@@ -123,16 +126,16 @@ class PlaneHeader:
 
     __slots__ = ("_missing", "_places", "moves", "tables", "template")
 
-    def __init__(self, hdu: Hdu, drop: Set[str], *, name: str = "") -> None:
-        full = HeaderTemplate(image_header(hdu) if hdu.kind == "compressed" else hdu.header)
+    def __init__(self, hdu: Hdu, drop: Set[str], *, name: str = "", as_tiles: bool = False) -> None:
+        full = HeaderTemplate(hdu.header if as_tiles or hdu.kind != "compressed" else image_header(hdu))
         if name:
-            full = _extension(full, hdu, name)
-        self.template = full.without(drop | _UNTRUE_AFTER_A_CUT)
+            full = _named(full, name) if as_tiles else _extension(full, hdu, name)
+        self.template = full.without(drop | _UNTRUE_AFTER_A_CUT | (_OF_THE_TABLE if as_tiles else frozenset()))
         naxis = len(hdu.shape)
         places = self.template.places()
         moves: list[tuple[int, Move]] = []
         for axis in range(naxis):
-            keyword = f"NAXIS{axis + 1}"
+            keyword = f"{'Z' if as_tiles else ''}NAXIS{axis + 1}"
             moves += [(place, Move(keyword, axis, 0, None, "")) for place in places[keyword]]
         expected: set[tuple[str, int]] = set()
         tables: set[str] = set()
@@ -190,6 +193,12 @@ def _extension(header: HeaderTemplate, hdu: Hdu, name: str) -> HeaderTemplate:
     cards.append(make_card("EXTNAME", name.upper()))
     rest = header.without({*numbers, *_OF_A_PLACE})
     return HeaderTemplate(b"".join([*cards, *rest.cards()]))
+
+
+def _named(header: HeaderTemplate, name: str) -> HeaderTemplate:
+    """Return an extension's header with another name."""
+    rest = header.without({*_OF_A_PLACE} - {"XTENSION"})
+    return HeaderTemplate(b"".join([*rest.cards(), make_card("EXTNAME", name.upper())]))
 
 
 def empty_primary(hdu: Hdu, drop: Set[str]) -> HeaderTemplate:

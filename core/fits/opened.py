@@ -43,10 +43,17 @@ class OpenImage:
         Its file, unpacked.
     limits
         Those that a cutout must keep.
-    tiles
+    cache
         Where decoded tiles are kept, if they are.
     beside
         The other files that hold planes of it, by their paths below the root: each opened as an image of those planes.
+
+    Attributes
+    ----------
+    compressed
+        Whether planes are tile-compressed.
+    tiles
+        What reads those.
     """
 
     def __init__(
@@ -55,7 +62,7 @@ class OpenImage:
         layout: Layout,
         path: Path,
         limits: Limits,
-        tiles: TileCache | None = None,
+        cache: TileCache | None = None,
         beside: "Mapping[str, OpenImage] | None" = None,
     ) -> None:
         self.record = record
@@ -66,8 +73,9 @@ class OpenImage:
         status = self._file.status
         if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
             raise UnavailableFault(f"{record.file.path} is being changed")
-        self._tiles = TileReader(self._file, tiles or TileCache(0), limits.max_tile_pixels)
-        self._plans: dict[tuple[Detail, frozenset[str]], Plan] = {}
+        self.compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes if not plane.file)
+        self.tiles = TileReader(self._file, cache or TileCache(0), limits.max_tile_pixels)
+        self._plans: dict[tuple[Detail, frozenset[str], bool], Plan] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
 
     @property
@@ -116,21 +124,26 @@ class OpenImage:
         except UnsupportedFault:
             return None
 
-    def plan(self, detail: Detail, drop: Set[str]) -> Plan:
+    def plan(self, detail: Detail, drop: Set[str], *, as_tiles: bool = False) -> Plan:
         """Return the plan of cutouts with that detail, without the keywords in `drop`: made once."""
-        key = (detail, frozenset(drop))
+        key = (detail, frozenset(drop), as_tiles)
         plan = self._plans.get(key)
         if plan is None:
             layouts = {path: other.layout for path, other in self.beside.items()}
-            plan = self._plans[key] = make_plan(self.record, self.layout, detail, drop, layouts)
+            plan = make_plan(self.record, self.layout, detail, drop, layouts, as_tiles=as_tiles)
+            self._plans[key] = plan
         return plan
+
+    def holder(self, path: str | None) -> "OpenImage":
+        """Return the file that holds a plane: this one, or one beside it."""
+        return self if path is None else self.beside[path]
 
     def pixels(self, hdu: Hdu, ranges: Ranges) -> NDArray[Any]:
         """Return a section of a plane, big-endian as stored: a view of the mapped file unless it is compressed."""
         section = tuple([slice(start, stop) for start, stop in reversed(ranges)])
         if hdu.kind != "compressed":
             return self._array(hdu)[section]
-        pixels = self._tiles.read(hdu, section)
+        pixels = self.tiles.read(hdu, section)
         if pixels.shape != tuple([stop - start for start, stop in reversed(ranges)]):
             raise UnavailableFault("the image's file does not hold the pixels that the registry says: ingest it again")
         return pixels
@@ -146,7 +159,7 @@ class OpenImage:
 
     def at_hand(self, cutout: Cutout) -> bool:
         """Tell whether a cutout of this image is written at once: few bytes, none to be decoded, all in memory."""
-        if self._tiles is not None or self.beside:
+        if self.compressed or self.beside:
             return False
         data = [hdu.read() for hdu in cutout.hdus]
         return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(

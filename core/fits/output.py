@@ -44,11 +44,14 @@ class Cutout:
         The pixels that were asked for of the parent's science plane, and those of them that it has: a range for each
         of its axes, none (``*``) along one of which nothing was asked; left out at the end, but for the celestial
         axes. `requested` is None if the image's projection cannot show the whole stencil.
+    as_tiles
+        Whether planes are tile-compressed.
     """
 
     hdus: tuple[OutputHdu, ...]
     requested: Section | None
     delivered: Section
+    as_tiles: bool = False
 
 
 _Header = tuple[HeaderTemplate, Sequence[tuple[int, bytes]], bytes]

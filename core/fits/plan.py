@@ -27,6 +27,8 @@ class Part(NamedTuple):
         Whether its data are copied as they are; else, unless it is cut, it has none.
     path
         Of the file that holds it, below the root, if that is another than the image's.
+    as_tiles
+        Whether it is cut to whole tiles, which are copied as they are.
     """
 
     hdu: Hdu
@@ -34,6 +36,7 @@ class Part(NamedTuple):
     plane: PlaneHeader | None = None
     copied: bool = False
     path: str | None = None
+    as_tiles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,13 @@ class Plan:
 
 
 def make_plan(
-    record: ImageRecord, layout: Layout, detail: Detail, drop: Set[str], beside: Mapping[str, Layout]
+    record: ImageRecord,
+    layout: Layout,
+    detail: Detail,
+    drop: Set[str],
+    beside: Mapping[str, Layout],
+    *,
+    as_tiles: bool = False,
 ) -> Plan:
     """Plan the cutouts of an image.
 
@@ -64,16 +73,26 @@ def make_plan(
         Keywords that point at what is left out: left out of all headers unless detail is ``all``.
     beside
         The layouts of other files that hold planes, by path.
+    as_tiles
+        Whether tile-compressed planes stay so.
     """
+
+    def is_tiled(hdu: Hdu) -> bool:
+        return as_tiles and hdu.kind == "compressed"
+
     everything = detail == "all"
     dropped: Set[str] = frozenset() if everything else drop
     wanted = record.planes[:1] if detail == "image" else record.planes
-    planes = {plane.hdu: PlaneHeader(layout.hdus[plane.hdu], dropped) for plane in wanted if plane.file is None}
+    planes: dict[int, PlaneHeader] = {}
     others: list[tuple[str, Hdu, PlaneHeader]] = []
     for plane in wanted:
-        if plane.file is not None:
+        if plane.file is None:
+            hdu = layout.hdus[plane.hdu]
+            planes[plane.hdu] = PlaneHeader(hdu, dropped, as_tiles=is_tiled(hdu))
+        else:
             hdu = beside[plane.file.path].hdus[plane.hdu]
-            others.append((plane.file.path, hdu, PlaneHeader(hdu, dropped, name=plane.name)))
+            header = PlaneHeader(hdu, dropped, name=plane.name, as_tiles=is_tiled(hdu))
+            others.append((plane.file.path, hdu, header))
     alike: dict[tuple[Move, ...], Moves] = {}
     for header in (*planes.values(), *(header for _, _, header in others)):
         header.moves = alike.setdefault(header.moves.rules, header.moves)
@@ -81,13 +100,13 @@ def make_plan(
     parts: list[Part] = []
     for hdu in layout.hdus:
         if (own := planes.get(hdu.index)) is not None:
-            parts.append(Part(hdu, own.template, own))
+            parts.append(Part(hdu, own.template, own, as_tiles=is_tiled(hdu)))
         elif everything or (hdu.kind == "table" and hdu.name in tables):
             template = HeaderTemplate(hdu.header)
             parts.append(Part(hdu, template if hdu.index else template.without(UNTRUE), copied=True))
         elif hdu.index == 0:
             parts.append(Part(hdu, empty_primary(hdu, dropped)))
-    parts += [Part(hdu, header.template, header, path=path) for path, hdu, header in others]
+    parts += [Part(hdu, header.template, header, False, path, is_tiled(hdu)) for path, hdu, header in others]
     return Plan(tuple(parts), sum(part.hdu.data_size for part in parts if part.copied))
 
 

@@ -18,7 +18,8 @@ from .files import MappedFile
 from .layout import Hdu, stored_type
 from .quantization import Quantization
 from .tilecache import TileCache
-from .tiletable import TileRow, TileTable, integer_blank, tile_shape
+from .tileheader import integer_blank, tile_shape
+from .tiletable import TileRow, TileTable
 
 Section = tuple[slice, ...]
 """One slice per axis, in numpy's order."""
@@ -80,6 +81,12 @@ class TiledImage:
     ----------
     shape, tile
         Pixels along each axis of the image, and of its tiles but for those at its end; in numpy's order.
+    table
+        Where the tiles are.
+    dithered
+        Whether what was subtracted from a tile's pixels depends on its row in the table.
+    seed
+        ZDITHER0, if so.
 
     Raises
     ------
@@ -95,21 +102,23 @@ class TiledImage:
         self.tile = tuple(reversed(tile_shape(hdu, header)))
         self._cache = cache
         self._key = (file.identity, hdu.index)
-        self._table = TileTable(hdu, header, file)
+        self.table = TileTable(hdu, header, file)
         counts = [-(-length // side) for length, side in zip(self.shape, self.tile, strict=True)]
-        if math.prod(counts) > self._table.rows:
-            raise FitsFault(f"HDU {hdu.index}: it has {math.prod(counts)} tiles, its table {self._table.rows} rows")
+        if math.prod(counts) > self.table.rows:
+            raise FitsFault(f"HDU {hdu.index}: it has {math.prod(counts)} tiles, its table {self.table.rows} rows")
         self._steps = _strides(counts)  # rows from one tile to the next along each axis: FITS 4.0 section 10.1.1
         self._dtype = stored_type(hdu.bitpix)
         floating = hdu.bitpix < 0
-        quantised = any(name in header or name in self._table.columns for name in ("ZSCALE", "ZZERO"))
+        quantised = any(name in header or name in self.table.columns for name in ("ZSCALE", "ZZERO"))
         if quantised and not floating:
             raise UnsupportedFault("its tiles hold integers that are scaled, which are not read")
         if "ZMASKCMP" in header:
             raise UnsupportedFault("its undefined pixels are in a mask of their own (ZMASKCMP), which is not read")
         self._quantization = Quantization(header) if quantised else None
+        self.dithered = self._quantization is not None and self._quantization.dither > 0
+        self.seed = self._quantization.seed if self._quantization is not None else 0
         # What stands for undefined pixels in tiles of integers becomes what stands for them in the image.
-        self._blank = integer_blank(hdu, header) if "ZBLANK" in self._table.columns else None
+        self._blank = integer_blank(hdu, header) if "ZBLANK" in self.table.columns else None
         self._decode: dict[str, Decoder] = {
             "COMPRESSED_DATA": decoder(header, floating=floating and not quantised),
             "GZIP_COMPRESSED_DATA": partial(gzipped, floating=floating),
@@ -142,6 +151,14 @@ class TiledImage:
                 target[along] = slice(None)
                 self._read_line(first, along, len(line), section, pixels[tuple(target)])
         return pixels
+
+    def numbers(self, section: Section) -> NDArray[np.int64]:
+        """Return the rows of the table that hold the tiles of a section, in the order in which they stand there."""
+        numbers = np.zeros(1, np.int64)
+        for at, side, step in zip(section, self.tile, self._steps, strict=True):
+            tiles = np.arange(at.start // side, -(-at.stop // side), dtype=np.int64)
+            numbers = np.add.outer(numbers, tiles * step)
+        return numbers.ravel()
 
     def _read_line(
         self, first: tuple[int, ...], along: int, count: int, section: Section, target: NDArray[Any]
@@ -181,10 +198,10 @@ class TiledImage:
         """Decode a tile as far as is needed."""
         key = (self._key, number)
         try:
-            row = self._table.row(number)
+            row = self.table.row(number)
             tile = self._cache.get(key, cut.stop)
             if tile is None:
-                tile = self._decode[row.column](self._table.bytes(row), cut.tile, cut.stop)
+                tile = self._decode[row.column](self.table.bytes(row), cut.tile, cut.stop)
                 if tile.pixels < cut.stop:
                     raise DamagedTile(f"has {tile.pixels} pixels")
                 self._cache.put(key, tile)

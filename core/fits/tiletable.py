@@ -1,12 +1,12 @@
 """The binary table that holds the tiles of a compressed image (FITS 4.0 sections 7.3 and 10.1): a row for each."""
 
-import math
 import re
 import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imageserv.core.errors import FitsFault
 
@@ -92,13 +92,16 @@ class TileTable:
         if not isinstance(width, int) or not isinstance(rows, int) or not isinstance(fields, int):
             raise FitsFault(f"HDU {hdu.index}: its table of tiles has no NAXIS1, NAXIS2 or TFIELDS")
         self.rows = rows
-        self.columns = _columns(hdu, header, width, fields)
+        columns = _columns(hdu, header, width, fields)
+        self.columns = {name: column for name, column in columns if name in (*DATA, *_NUMBERS)}
+        self._arrays = [column for _, column in columns if column.form in "PQ"]
         self._file = file
         self._bytes = np.frombuffer(file.buffer, np.uint8)
         self._width = width
         self._start = hdu.data_offset
         self._heap = hdu.data_offset + (heap if isinstance(heap, int) and heap >= width * rows else width * rows)
         self._end = hdu.data_offset + hdu.data_size
+        self._table = self._bytes[hdu.data_offset : hdu.data_offset + width * rows].reshape(rows, width)
         # The fields of a row that tell of a tile, and where in what is unpacked they are.
         places: dict[str, int] = {}
         form, at, place = ">", 0, 0
@@ -135,47 +138,68 @@ class TileTable:
         """Return the bytes of a tile: a view of the file."""
         return self._bytes[row.offset : row.offset + row.size]
 
+    def copied(self, numbers: NDArray[np.int64]) -> tuple[Bytes, list[tuple[int, int]]]:
+        """Return rows as they are, but for their descriptors: those of a heap that has only their arrays.
 
-def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
+        Returns
+        -------
+        rows : ndarray
+            Of bytes, a row for each number.
+        pieces : list of tuple
+            What the heap has: offsets in the file, and sizes.
+
+        Raises
+        ------
+        DamagedTile
+            Raised if an array is not in the table's heap, or if they have more bytes together than it.
+        """
+        rows = self._table[numbers]
+        pieces: list[tuple[int, int]] = []
+        room, length = self._end - self._heap, 0
+        for column in self._arrays:
+            place = slice(column.offset, column.offset + _SIZES[column.form])
+            dtype = ">u4" if column.form == "P" else ">i8"
+            counts, starts = np.ascontiguousarray(rows[:, place]).view(dtype).astype(np.int64).T
+            if np.any((counts < 0) | (counts > room) | (starts < 0) | (starts > room)):
+                raise DamagedTile("is not within its table")
+            sizes = counts * column.size
+            ends = np.cumsum(sizes) + length
+            if np.any(starts + sizes > room) or length + sizes.sum() > room:
+                raise DamagedTile("is not within its table")
+            rows[:, place] = np.stack([counts, ends - sizes], 1).astype(dtype).view(np.uint8)
+            pieces += _runs(self._heap + starts[counts > 0], sizes[counts > 0])
+            length += int(sizes.sum())
+        return rows, pieces
+
+    def joined(self, rows: Bytes, pieces: list[tuple[int, int]]) -> Bytes:
+        """Return a table and its heap: what `copied` gave."""
+        return np.concatenate([rows.ravel(), *[self._bytes[start : start + size] for start, size in pieces]])
+
+
+def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> list[tuple[str, Column]]:
+    """Return the columns that hold a number, or a descriptor of an array, in each row."""
+    columns: list[tuple[str, Column]] = []
     offset = 0
     for number in range(1, fields + 1):
         name, form = header.value(f"TTYPE{number}"), header.value(f"TFORM{number}")
         match = _FORM.match(form) if isinstance(form, str) else None
         if match is None:
             raise FitsFault(f"HDU {hdu.index}: TFORM{number} of its table of tiles is {form!r}")
-        count, letter = int(match[1] or 1), match[2]
-        is_array = letter in "PQ"
-        if isinstance(name, str) and count == 1 and letter in _STRUCT:
-            if name in DATA and is_array and match[3] in _SIZES:
-                columns[name] = Column(offset, letter, _SIZES[match[3]])
-            elif name in _NUMBERS and not is_array:
-                columns[name] = Column(offset, letter, _SIZES[letter])
+        count, letter, element = int(match[1] or 1), match[2], match[3]
+        size = _SIZES.get(element) if letter in "PQ" else _SIZES[letter]
+        if letter in "PQ" and count and (size is None or count > 1 or name in _NUMBERS):
+            raise FitsFault(f"HDU {hdu.index}: TFORM{number} of its table of tiles is {form!r}")
+        if size is not None and count == 1 and letter in _STRUCT and (letter in "PQ" or name in _NUMBERS):
+            columns.append((str(name), Column(offset, letter, size)))
         offset += -(-count // 8) if letter == "X" else count * _SIZES[letter]
-    if offset > width or not any(name in columns for name in DATA):
+    if offset > width or not any(name in DATA for name, _ in columns):
         raise FitsFault(f"HDU {hdu.index}: its table has no tiles")
     return columns
 
 
-def tile_shape(hdu: Hdu, header: HeaderTemplate) -> tuple[int, ...]:
-    """Return the shape of the tiles, NAXIS1 first; those that are left out are rows of the image."""
-    lengths: list[int] = []
-    for axis, whole in enumerate(hdu.shape):
-        length = header.value(f"ZTILE{axis + 1}")
-        lengths.append(length if isinstance(length, int) else whole if axis == 0 else 1)
-    if min(lengths, default=0) < 1:
-        raise FitsFault(f"HDU {hdu.index}: its tiles are of {math.prod(lengths)} pixels")
-    return tuple(lengths)
-
-
-def integer_blank(hdu: Hdu, header: HeaderTemplate) -> int | None:
-    """Return BLANK of an image of integers: its own, or its table's; None if no pixel is undefined."""
-    if hdu.bitpix < 0:
-        return None
-    for keyword in ("BLANK", "ZBLANK"):
-        value = header.value(keyword)
-        if isinstance(value, int):
-            return value
-    fields = header.value("TFIELDS")
-    names = [header.value(f"TTYPE{number + 1}") for number in range(fields if isinstance(fields, int) else 0)]
-    return (0 if hdu.bitpix == 8 else -(1 << (hdu.bitpix - 1))) if "ZBLANK" in names else None
+def _runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Join arrays that follow one another in the file: where each run starts, and its size."""
+    if not len(starts):
+        return []
+    first = np.concatenate(([0], np.flatnonzero(starts[1:] != starts[:-1] + sizes[:-1]) + 1))
+    return list(zip(starts[first].tolist(), np.add.reduceat(sizes, first).tolist(), strict=True))

@@ -1,5 +1,6 @@
 """From a request to the pixels that it takes of one image: a range along every axis of the science plane."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from imageserv.core.errors import NoOverlapFault, UsageFault
@@ -10,6 +11,7 @@ from imageserv.core.sky.stencil import Box, Interval, Section, Shape
 from .headers import Ranges
 from .layout import Hdu
 from .opened import OpenImage
+from .tiles import TileReader
 
 Span = tuple[int, int]
 
@@ -45,6 +47,21 @@ class Window(NamedTuple):
             self.ranges[axis] if self.shape[axis : axis + 1] == (length,) else (0, length)
             for axis, length in enumerate(plane.shape)
         ]
+
+    def widened(self, planes: Sequence[tuple[TileReader, Hdu]]) -> "Window":
+        """Return a window of whole tiles of all these planes, which may be of different sizes."""
+        ranges = list(self.ranges)
+        before: list[Span] = []
+        while ranges != before:
+            before = list(ranges)
+            for tiles, plane in planes:
+                mine = tiles.widened(plane, self._replace(ranges=ranges).of(plane))
+                for axis, (length, span) in enumerate(zip(plane.shape, mine, strict=True)):
+                    if self.shape[axis : axis + 1] == (length,):
+                        ranges[axis] = span
+        spans = self.delivered.ranges
+        given = tuple([None if span is None else ranges[axis] for axis, span in enumerate(spans)])
+        return self._replace(ranges=ranges, delivered=Section(given))
 
 
 def window(image: OpenImage, request: CutoutRequest) -> Window:

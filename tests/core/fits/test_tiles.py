@@ -20,7 +20,8 @@ from imageserv.core.fits.codecs import Tile, decoder
 from imageserv.core.fits.files import MappedFile
 from imageserv.core.fits.layout import read_layout
 from imageserv.core.fits.tilecache import TileCache
-from imageserv.core.fits.tiles import TileReader, image_header
+from imageserv.core.fits.tileheader import image_header
+from imageserv.core.fits.tiles import TileReader
 
 read_fits: Any = fits.open
 Section = tuple[slice, ...]
