@@ -11,8 +11,14 @@ from .sky.stencil import Section
 REPORT = ("CUTID", "CUTREQ", "CUTBOX", "CUTCLIP", "CUTCOVER", "CUTCAND")
 """The keywords of a report: of an image that is a cutout itself they are left out, for they are not its cutout's."""
 
-FITS = {"fits": ("application/fits", "image/fits")}
-"""The format of an image, by its short name: its media types."""
+TILES = "fits.fz"
+"""The short name of FITS with tile-compressed planes (FITS 4.0 section 10), and how names of such files end."""
+
+FITS = {
+    "fits": ("application/fits", "image/fits"),
+    TILES: ("application/fits;compression=tile", "image/fits;compression=tile"),
+}
+"""The formats of an image, by short name: their media types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Report:
         Publisher DID of the image that was cut.
     requested, delivered
         The pixels of the parent's science plane that were asked for, and those
-        of them that it has. `requested` is None if they cannot be told: the
+        of them that it has, or more if whole tiles are given. `requested` is None if they cannot be told: the
         image's projection does not show all of the stencil.
     candidates
         Number of images that contain the position.
@@ -39,7 +45,7 @@ class Report:
     @property
     def clipped(self) -> bool:
         """Whether the image has less than was asked for."""
-        return self.delivered != self.requested
+        return self.delivered != self.requested and self._covered != self.requested
 
     @property
     def coverage(self) -> float | None:
@@ -48,7 +54,15 @@ class Report:
             return None
         if self.requested == self.delivered:
             return 1.0
-        return float(f"{_pixels(self.delivered) / _pixels(self.requested):.6g}")
+        return float(f"{_pixels(self._covered) / _pixels(self.requested):.6g}")
+
+    @property
+    def _covered(self) -> Section:
+        """The pixels that were asked for and are delivered."""
+        if self.requested is None:
+            return self.delivered
+        both = zip(self.requested.ranges, self.delivered.ranges, strict=True)
+        return Section(tuple([a and b and (max(a[0], b[0]), min(a[1], b[1])) for a, b in both]))
 
     def cards(self) -> list[bytes]:
         """Return the report as cards for the primary header; what cannot be told has none."""
@@ -76,11 +90,18 @@ def _pixels(section: Section) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CutoutAnswer:
-    """A cutout as a FITS file, its report, and the record of its image as the file is now."""
+    """A cutout as a FITS file, its report, and the record of its image as the file is now.
+
+    Attributes
+    ----------
+    as_tiles
+        Whether planes are tile-compressed.
+    """
 
     content: memoryview
     report: Report
     record: ImageRecord
+    as_tiles: bool
 
 
 @dataclass(frozen=True, slots=True)

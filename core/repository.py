@@ -366,10 +366,12 @@ class Repository:
         if not (wait or request.plain):
             raise WouldWait
         image = self.open(selection.record, wait=wait)
+        if image.compressed and not wait:
+            raise WouldWait
         cutout, report = self._cut(image, selection, request)
         if not (wait or image.at_hand(cutout)):
             raise WouldWait
-        return CutoutAnswer(write(cutout, report.cards()), report, image.record)
+        return CutoutAnswer(write(cutout, report.cards()), report, image.record, cutout.as_tiles)
 
     def cutout_headers(self, selection: Selection, request: CutoutRequest) -> str:
         """Return the headers that a cutout would have, as text, a card a line; raises what `cutout` does."""

@@ -16,7 +16,9 @@ def negotiate(accept: str | None, responseformat: str | None, offers: Mapping[st
     (RFC 9110 section 12.5.1) names one of that format's media types, at least
     as high as it names the first format's. A wildcard names nothing, and
     neither does a browser, which asks for ``text/html`` and lists XML beside
-    it. An ``Accept`` that nothing satisfies gets the first format too.
+    it. An ``Accept`` that nothing satisfies gets the first format too. Where
+    media types differ by their parameters alone, those decide; else they are
+    of no account.
 
     Parameters
     ----------
@@ -46,36 +48,46 @@ def negotiate(accept: str | None, responseformat: str | None, offers: Mapping[st
     default, *others = offers
 
     def explicit(name: str) -> float:
-        return max(quality.get(_bare(media_type), 0.0) for media_type in offers[name])
+        return max(quality.get(_exact(media_type), 0.0) for media_type in offers[name])
 
     if others and not quality.get("text/html"):
         named = max(others, key=explicit)
         if explicit(named) > 0.0 and explicit(named) >= explicit(default):
-            return named, max(offers[named], key=lambda media_type: quality.get(_bare(media_type), 0.0))
+            return named, max(offers[named], key=lambda media_type: quality.get(_exact(media_type), 0.0))
     return default, max(offers[default], key=lambda media_type: _acceptance(_bare(media_type), quality))
 
 
 def _named(responseformat: str, offers: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
-    wanted = _bare(responseformat)
-    for name, media_types in offers.items():
-        if wanted == name.lower():
-            return name, media_types[0]
-        for media_type in media_types:
-            # An unescaped + of application/x-votable+xml arrives as a blank.
-            if wanted.replace("+", "") == _bare(media_type).replace("+", ""):
-                return name, media_type
+    for form in (_exact, _bare):
+        # An unescaped + of application/x-votable+xml arrives as a blank.
+        wanted = form(responseformat).replace("+", "")
+        for name, media_types in offers.items():
+            if wanted == name.lower():
+                return name, media_types[0]
+            for media_type in media_types:
+                if wanted == form(media_type).replace("+", ""):
+                    return name, media_type
     known = ", ".join(f"{name} ({', '.join(media_types)})" for name, media_types in offers.items())
     raise UsageFault(f"RESPONSEFORMAT={responseformat[:80]!r} is not offered: {known}", parameter="RESPONSEFORMAT")
 
 
 def _bare(media_type: str) -> str:
     """Drop parameters, blanks and case."""
-    return "".join(media_type.partition(";")[0].split()).lower()
+    return _exact(media_type.partition(";")[0])
+
+
+def _exact(media_type: str) -> str:
+    """Drop blanks, quotes and case."""
+    return "".join(media_type.replace('"', "").split()).lower()
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """Read an ``Accept`` header: the quality, 0 to 1, of each media range; what is malformed is left out."""
+    """Read an ``Accept`` header: the quality, 0 to 1, of each media range; what is malformed is left out.
+
+    A range with parameters counts without them too, unless that stands there as well.
+    """
     found: dict[str, float] = {}
+    bare: dict[str, float] = {}
     for part in accept.split(","):
         media_range, *parameters = part.split(";")
         weights = [
@@ -83,8 +95,10 @@ def _qualities(accept: str) -> dict[str, float]:
         ]
         weight = weights[0] if weights else "1"
         if _QUALITY.fullmatch(weight):
-            found[_bare(media_range)] = float(weight)
-    return found
+            others = [each for each in parameters if each.partition("=")[0].strip().lower() != "q"]
+            found[_exact(";".join([media_range, *others]))] = float(weight)
+            bare[_bare(media_range)] = float(weight)
+    return bare | found
 
 
 def _acceptance(media_type: str, quality: Mapping[str, float]) -> float:

@@ -7,7 +7,7 @@ table. Names, units and UCDs are the standard's: clients know a parameter by the
 from collections.abc import Mapping
 from typing import Any
 
-from imageserv.core.answer import FITS
+from imageserv.core.answer import FITS, TILES
 from imageserv.core.dataset import Dataset
 from imageserv.core.errors import PluginFault, UsageFault
 from imageserv.core.obscore import POL_STATES
@@ -15,8 +15,11 @@ from imageserv.core.request import DETAILS, CutoutRequest
 from imageserv.core.sky.stencil import Interval, Stencil
 
 from .literals import choice, interval
+from .negotiation import negotiate
 from .parameters import Parameter
 from .shapes import circle, most_corners, polygon, section, shape
+
+_FORMATS = (*FITS, *(media_type for types in FITS.values() for media_type in types))
 
 METADATA = ("none", "header")
 """What of a cutout SODA answers with instead of it; the first is the default."""
@@ -29,15 +32,14 @@ def _run_id(text: str) -> str:
 
 
 def _fits(text: str) -> str:
-    wanted = "".join(text.partition(";")[0].split()).lower()
-    named = {"fits": FITS["fits"][0], **{each: each for each in FITS["fits"]}}
-    if wanted not in named:
+    try:
+        return negotiate(None, text or "none", FITS)[1]
+    except UsageFault as fault:
         # The words are SODA's (working draft 1.1, RESPONSEFORMAT).
         raise UsageFault(
-            f"Format transformation not available: RESPONSEFORMAT must be one of {', '.join(named)}",
+            f"Format transformation not available: RESPONSEFORMAT must be one of {', '.join(_FORMATS)}",
             parameter="RESPONSEFORMAT",
-        )
-    return named[wanted]
+        ) from fault
 
 
 RUNID = Parameter("RUNID", _run_id, "A name of yours for the request; it is logged.", ucd="meta.id")
@@ -123,9 +125,9 @@ DETAIL = Parameter(
 SODA_FORMAT = Parameter(
     "RESPONSEFORMAT",
     _fits,
-    "Format of the cutout.",
+    f"Format of the cutout. {TILES}: tile-compressed planes stay so; the box is widened to whole tiles.",
     ucd="meta.code.mime",
-    options=("fits", *FITS["fits"]),
+    options=_FORMATS,
 )
 SODA_METADATA = Parameter(
     "METADATA",
@@ -170,7 +172,7 @@ def cutout_request(
     Parameters
     ----------
     given
-        Values of SODA's parameters, by name: of POL and DETAIL.
+        Values of SODA's parameters, by name: of POL, DETAIL and RESPONSEFORMAT.
     own
         Values of the parameters that the image's dataset adds.
     stencil, band, time
@@ -185,5 +187,6 @@ def cutout_request(
         band=band,
         time=time,
         pol=tuple(state for state in POL_STATES if state in wanted),
+        as_tiles=given.get("RESPONSEFORMAT") in FITS[TILES],
         parameters=own,
     )

@@ -73,7 +73,8 @@ class OpenImage:
         status = self._file.status
         if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
             raise UnavailableFault(f"{record.file.path} is being changed")
-        self.compressed = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes if not plane.file)
+        own = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes if plane.file is None)
+        self.compressed = own or any(other.compressed for other in self.beside.values())
         self.tiles = TileReader(self._file, cache or TileCache(0), limits.max_tile_pixels)
         self._plans: dict[tuple[Detail, frozenset[str], bool], Plan] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
@@ -158,8 +159,8 @@ class OpenImage:
         return array
 
     def at_hand(self, cutout: Cutout) -> bool:
-        """Tell whether a cutout of this image is written at once: few bytes, none to be decoded, all in memory."""
-        if self.compressed or self.beside:
+        """Tell whether a cutout of planes that are not compressed is written at once: few bytes, all in memory."""
+        if self.beside:
             return False
         data = [hdu.read() for hdu in cutout.hdus]
         return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(

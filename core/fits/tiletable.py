@@ -186,7 +186,7 @@ def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> list[
         if match is None:
             raise FitsFault(f"HDU {hdu.index}: TFORM{number} of its table of tiles is {form!r}")
         count, letter, element = int(match[1] or 1), match[2], match[3]
-        size = _SIZES.get(element) if letter in "PQ" else _SIZES[letter]
+        size = _SIZES.get(element if letter in "PQ" else letter)
         if letter in "PQ" and count and (size is None or count > 1 or name in _NUMBERS):
             raise FitsFault(f"HDU {hdu.index}: TFORM{number} of its table of tiles is {form!r}")
         if size is not None and count == 1 and letter in _STRUCT and (letter in "PQ" or name in _NUMBERS):
