@@ -20,6 +20,9 @@ FITS = {
 }
 """The formats of an image, by short name: their media types."""
 
+CUTOUT_TYPES = tuple(media_type for types in FITS.values() for media_type in types)
+"""The media types that a cutout can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
-from imageserv.core.answer import Report
+from imageserv.core.answer import TILES, Report
 from imageserv.core.filenames import cutout_stem
 from imageserv.core.record import ImageRecord
 from imageserv.core.repository import Repository
@@ -18,9 +18,9 @@ from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_head
 from .threads import Threads
 
 
-def cutout_name(selection: Selection, request: CutoutRequest) -> str:
+def cutout_name(selection: Selection, request: CutoutRequest, *, as_tiles: bool) -> str:
     """Return the name of a cutout's file: the same for the same question, another for another."""
-    return f"{cutout_stem(selection.record, request)}.fits"
+    return f"{cutout_stem(selection.record, request)}.{TILES if as_tiles else 'fits'}"
 
 
 def whole_response(
@@ -33,7 +33,7 @@ def whole_response(
     asked
         The request's headers, as `imageserv.vo.images.conditions` gives them.
     media_type
-        Of the answer.
+        That was chosen; the answer's is without parameters, for a file is given as it is.
     threads
         Where the file will be read.
 
@@ -53,7 +53,7 @@ def whole_response(
     )
     if not_modified(asked, headers):
         return Response(None, 304, headers)
-    return FileResponse(stored.path, stored.size, asked, headers, media_type, threads)
+    return FileResponse(stored.path, stored.size, asked, headers, _plain(media_type), threads)
 
 
 def cutout_response(
@@ -71,7 +71,7 @@ def cutout_response(
     Parameters
     ----------
     asked, media_type
-        As of `whole_response`.
+        As of `whole_response`; a cutout with tile-compressed planes has the parameter that says so.
     budget
         What the cutout is counted against.
     wait
@@ -83,25 +83,25 @@ def cutout_response(
         Raised as `Repository.cutout` does.
     """
 
-    def described(record: ImageRecord, report: Mapping[str, str]) -> Mapping[str, str]:
+    def described(record: ImageRecord, report: Mapping[str, str], *, as_tiles: bool) -> Mapping[str, str]:
         # The record as the file is now, should it have changed since it was ingested.
         current = selection if record is selection.record else replace(selection, record=record)
         return image_headers(
             report,
-            filename=cutout_name(selection, request),
+            filename=cutout_name(selection, request, as_tiles=as_tiles),
             etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
             modified=current.modified,
         )
 
     if "if-none-match" in asked:
-        headers = described(repository.open(selection.record, wait=wait).record, {})
+        headers = described(repository.open(selection.record, wait=wait).record, {}, as_tiles=request.as_tiles)
         if names(asked, headers["ETag"]):  # only an answer ever had this tag, so there is one: no need to cut again
             return Response(None, 304, headers)
     answer = repository.cutout(selection, request, wait=wait)
-    headers = described(answer.record, _lines(answer.report))
+    headers = described(answer.record, _lines(answer.report), as_tiles=answer.as_tiles)
     if not_modified(asked, headers):
         return Response(None, 304, headers)
-    return CutoutResponse(answer.content, headers, media_type, budget)
+    return CutoutResponse(answer.content, headers, media_type if answer.as_tiles else _plain(media_type), budget)
 
 
 def header_response(repository: Repository, selection: Selection, request: CutoutRequest | None) -> Response:
@@ -109,6 +109,10 @@ def header_response(repository: Repository, selection: Selection, request: Cutou
     if request is None:
         return PlainTextResponse(repository.headers(selection))
     return PlainTextResponse(repository.cutout_headers(selection, request))
+
+
+def _plain(media_type: str) -> str:
+    return media_type.partition(";")[0]
 
 
 def _lines(report: Report) -> Mapping[str, str]:

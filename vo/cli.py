@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import click
 
-from imageserv.core.answer import FITS
+from imageserv.core.answer import FITS, TILES
 from imageserv.core.config import Config, RepositoryConfig, load
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.demo_build import build
@@ -164,13 +165,14 @@ def cutout_command(path: Path, db_id: str, parameters: Sequence[str], output: st
     repository = Repository(_repository_config(config, name), config)
     try:
         question = read_question(repository, pairs)
-        negotiate(None, response_format(pairs), _JSON if isinstance(question, IdQuestion) else FITS)
+        offers = _JSON if isinstance(question, IdQuestion) else FITS
+        form, _ = negotiate(None, response_format(pairs), offers)
         repository.authorise(question.dataset.name, {})
         if isinstance(question, IdQuestion):
             text = json.dumps(answer_id(repository, question)) + "\n"
             _write(output or "-", lambda file: file.write(text.encode()), force=force)
         else:
-            _write_image(repository, question, output, force=force)
+            _write_image(repository, question, output, as_tiles=form == TILES, force=force)
     finally:
         repository.close()
 
@@ -249,7 +251,9 @@ def _check_repository(part: RepositoryConfig, config: Config) -> int:
     return count
 
 
-def _write_image(repository: Repository, question: ImageQuestion, output: str | None, *, force: bool) -> None:
+def _write_image(
+    repository: Repository, question: ImageQuestion, output: str | None, *, as_tiles: bool, force: bool
+) -> None:
     selection = repository.select(question.dataset, question.selector)
     request = question.request
     if request is None:
@@ -261,8 +265,8 @@ def _write_image(repository: Repository, question: ImageQuestion, output: str | 
 
         _write(output or plain_name(stored.name), copy, force=force)
         return
-    answer = repository.cutout(selection, request)
-    name = plain_name(cutout_name(selection, request))
+    answer = repository.cutout(selection, replace(request, as_tiles=as_tiles))
+    name = plain_name(cutout_name(selection, request, as_tiles=answer.as_tiles))
     _write(output or name, lambda file: file.write(answer.content), force=force)
     report = answer.report
     click.echo(f"{report.parent}: {report.delivered} of {report.requested or 'more'}", err=True)

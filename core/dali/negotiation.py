@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from operator import itemgetter
 
 from imageserv.core.errors import UsageFault
 
@@ -58,15 +59,17 @@ def negotiate(accept: str | None, responseformat: str | None, offers: Mapping[st
 
 
 def _named(responseformat: str, offers: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
-    for form in (_exact, _bare):
-        # An unescaped + of application/x-votable+xml arrives as a blank.
-        wanted = form(responseformat).replace("+", "")
-        for name, media_types in offers.items():
-            if wanted == name.lower():
-                return name, media_types[0]
-            for media_type in media_types:
-                if wanted == form(media_type).replace("+", ""):
-                    return name, media_type
+    # An unescaped + of application/x-votable+xml arrives as a blank.
+    exact, bare = _exact(responseformat).replace("+", ""), _bare(responseformat).replace("+", "")
+    found: list[tuple[bool, str, str]] = []
+    for name, media_types in offers.items():
+        if bare == name.lower():
+            return name, media_types[0]
+        is_named = exact in [_exact(each).replace("+", "") for each in media_types]
+        found += [(is_named, name, each) for each in media_types if bare == _bare(each).replace("+", "")]
+    if found:
+        _, name, media_type = max(found, key=itemgetter(0))  # the first of those
+        return name, media_type
     known = ", ".join(f"{name} ({', '.join(media_types)})" for name, media_types in offers.items())
     raise UsageFault(f"RESPONSEFORMAT={responseformat[:80]!r} is not offered: {known}", parameter="RESPONSEFORMAT")
 

@@ -7,7 +7,7 @@ table. Names, units and UCDs are the standard's: clients know a parameter by the
 from collections.abc import Mapping
 from typing import Any
 
-from imageserv.core.answer import FITS, TILES
+from imageserv.core.answer import CUTOUT_TYPES, FITS, TILES
 from imageserv.core.dataset import Dataset
 from imageserv.core.errors import PluginFault, UsageFault
 from imageserv.core.obscore import POL_STATES
@@ -18,8 +18,6 @@ from .literals import choice, interval
 from .negotiation import negotiate
 from .parameters import Parameter
 from .shapes import circle, most_corners, polygon, section, shape
-
-_FORMATS = (*FITS, *(media_type for types in FITS.values() for media_type in types))
 
 METADATA = ("none", "header")
 """What of a cutout SODA answers with instead of it; the first is the default."""
@@ -37,7 +35,7 @@ def _fits(text: str) -> str:
     except UsageFault as fault:
         # The words are SODA's (working draft 1.1, RESPONSEFORMAT).
         raise UsageFault(
-            f"Format transformation not available: RESPONSEFORMAT must be one of {', '.join(_FORMATS)}",
+            f"Format transformation not available: RESPONSEFORMAT must be one of {', '.join((*FITS, *CUTOUT_TYPES))}",
             parameter="RESPONSEFORMAT",
         ) from fault
 
@@ -127,7 +125,7 @@ SODA_FORMAT = Parameter(
     _fits,
     f"Format of the cutout. {TILES}: tile-compressed planes stay so; the box is widened to whole tiles.",
     ucd="meta.code.mime",
-    options=_FORMATS,
+    options=(*FITS, *CUTOUT_TYPES),
 )
 SODA_METADATA = Parameter(
     "METADATA",

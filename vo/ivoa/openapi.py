@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from imageserv.core.answer import FITS
+from imageserv.core.answer import CUTOUT_TYPES, FITS
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dali.soda import SODA
 from imageserv.core.dali.tables import FORMATS as TABLES
@@ -67,7 +67,7 @@ def openapi(urls: Urls, service: Service) -> dict[str, Any]:
             "/sync": _query(
                 "A cutout of an image, or the image.",
                 (*SODA, *own.values()),
-                FITS["fits"],
+                CUTOUT_TYPES,
                 {
                     "204": {"description": "The image has nothing of what was asked for."},
                     "206": {

@@ -12,6 +12,7 @@ from imageserv.core.service import Service
 from imageserv.vo.ivoa.parameters import LINKS, SIA
 from imageserv.vo.urls import Urls
 
+from .formats import tiles
 from .html import code, link, page, table, tag
 
 _SODA_STATUSES = (
@@ -115,6 +116,7 @@ def soda(urls: Urls, service: Service) -> str:
         tag("h2", "Answers"),
         table(("status", "begins with", "meaning"), _SODA_STATUSES),
         tag("p", f"The format is FITS ({', '.join(FITS['fits'])}); errors are plain text."),
+        tiles(),
         tag("h2", "With pyvo"),
         tag(
             "p",

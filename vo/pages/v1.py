@@ -10,6 +10,7 @@ from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
 from imageserv.vo.v1.parameters import OPTIONAL, accepted, declare
 
+from .formats import tiles
 from .html import link, page, table, tag
 
 _STATUSES = (
@@ -50,6 +51,7 @@ def manual(urls: Urls, service: Service) -> str:
             " RESPONSEFORMAT). The headers X-ImageServ-Parent, -Requested, -Delivered, -Clipped, -Coverage and"
             " -Candidates, and cards in a cutout's primary header, say what was asked and what was delivered.",
         ),
+        tiles(),
     )
 
 

@@ -1,8 +1,11 @@
 """From a question of v1 to an answer."""
 
+from dataclasses import replace
+
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from imageserv.core.answer import FITS, TILES
 from imageserv.core.repository import Repository
 from imageserv.core.selection import Selection
 from imageserv.vo.answers import cutout_response, whole_response
@@ -54,4 +57,5 @@ def answer_image(
     """
     if question.request is None:
         return whole_response(repository, selection, asked, media_type, threads)
-    return cutout_response(repository, selection, question.request, asked, media_type, budget, wait=wait)
+    request = replace(question.request, as_tiles=media_type in FITS[TILES])
+    return cutout_response(repository, selection, request, asked, media_type, budget, wait=wait)

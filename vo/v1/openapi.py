@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from imageserv.core.answer import FITS
+from imageserv.core.answer import CUTOUT_TYPES, FITS
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
@@ -98,7 +98,7 @@ def _images(repository: Repository) -> dict[str, Any]:
             "description": "The stored file, a cutout, or an id.",
             "headers": _image_headers(),
             "content": {
-                **{media_type: {} for media_type in FITS["fits"]},
+                **{media_type: {} for media_type in CUTOUT_TYPES},
                 "application/json": {"schema": {"type": ["integer", "object"]}},
             },
         },
