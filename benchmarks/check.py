@@ -1,6 +1,7 @@
 """Whether an answer is right: its pixels and its WCS, held against astropy's reading of the whole file."""
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -61,6 +62,24 @@ class Truth:
                     corner = self._compare([hdu.data for hdu in images], place, slack, shift)
                     for hdu in images:
                         self._compare_wcs(WCS(hdu.header), corner, hdu.data.shape)
+
+        return check
+
+    def widened(self) -> Callable[[Any, Place], None]:
+        """Return a check of FITS files of one plane, which say in CUTBOX which pixels they have."""
+
+        def check(answer: Any, place: Place) -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with read_fits(io.BytesIO(bytes(answer))) as hdus:
+                    box = re.findall(r"(\d+):(\d+)", hdus[0].header["CUTBOX"])
+                    columns, rows = (slice(int(first) - 1, int(last)) for first, last in box)
+                    for have, want in zip((rows, columns), place.section, strict=True):
+                        if have.start > want.start or have.stop < want.stop:
+                            raise Wrong("it does not have all that was asked for")
+                    if not self._equal([hdus[1].data], rows.start, columns.start):
+                        raise Wrong("other pixels than astropy's")
+                    self._compare_wcs(WCS(hdus[1].header), (columns.start, rows.start), hdus[1].data.shape)
 
         return check
 

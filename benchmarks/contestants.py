@@ -39,6 +39,7 @@ OURS = "ours"
 FIRST = "ours, first time"
 REOPENED = "ours, image not open"
 ANEW = "ours, tiles decoded anew"
+COPIED = "ours, whole tiles copied"
 CUTOUT2D = "astropy open + Cutout2D"
 SECTION = "astropy open + .section"
 
@@ -79,6 +80,16 @@ class Job:
         """Cut with an open image."""
         selection = select(repository, self.frame)
         return Contestant(name, lambda place: cut(repository, selection, place, self.planes), self._fits())
+
+    def copied(self, repository: Repository) -> Contestant:
+        """Cut to whole tiles, which are copied as they are compressed."""
+        selection = select(repository, self.frame)
+
+        def call(place: Place) -> memoryview:
+            box = Box(place.ra, place.dec, place.size, place.size, "pixel")
+            return repository.cutout(selection, CutoutRequest(box, "image", as_tiles=True)).content
+
+        return Contestant(COPIED, call, self.truth.widened(), note="more pixels, compressed")
 
     def reopened(self, configuration: Path) -> Contestant:
         """Cut with a repository that has just been opened, and knows no image yet."""

@@ -30,6 +30,13 @@ def test_coverage_is_the_fraction_of_pixels(ranges: list[tuple[int, int] | None]
     assert cards["CUTREQ"] == str(report.requested) and cards["CUTBOX"] == str(report.delivered)
 
 
+def test_more_than_was_asked_for_is_no_clipping() -> None:
+    report = Report("ivo://it", Section(((2, 4), None, (5, 9))), Section(((0, 5), None, (4, 9))), 1)
+    assert (report.coverage, report.clipped) == (1.0, False)
+    report = Report("ivo://it", Section(((2, 4), None, (5, 9))), Section(((0, 5), None, (4, 7))), 1)
+    assert (report.coverage, report.clipped) == (0.5, True)
+
+
 def test_what_cannot_be_told_is_left_out() -> None:
     report = Report("ivo://it", None, Section(((0, 3), None, (2, 4))), 1)
     assert report.coverage is None and report.clipped

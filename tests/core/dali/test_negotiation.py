@@ -90,6 +90,36 @@ def test_an_offered_media_type_may_have_parameters() -> None:
     assert negotiate("text/xml", None, LINKS) == ("votable", "text/xml")
 
 
+TILES = {
+    "fits": ("application/fits", "image/fits"),
+    "fz": ("application/fits;compression=tile", "image/fits;compression=tile"),
+}
+
+
+@pytest.mark.parametrize(
+    ("accept", "responseformat", "expected"),
+    [
+        (None, None, ("fits", "application/fits")),
+        ("application/fits", None, ("fits", "application/fits")),
+        ("image/fits", None, ("fits", "image/fits")),
+        ("application/fits;compression=tile", None, ("fz", "application/fits;compression=tile")),
+        ("application/fits ; COMPRESSION = tile;q=0.3", None, ("fz", "application/fits;compression=tile")),
+        ("image/fits;compression=tile, application/fits;q=0.9", None, ("fz", "image/fits;compression=tile")),
+        ("application/fits, application/fits;compression=tile;q=0.9", None, ("fits", "application/fits")),
+        ("application/fits;compression=other", None, ("fits", "application/fits")),
+        ("application/fits;compression=tile", "fits", ("fits", "application/fits")),
+        ("application/fits;compression=tile", "image/fits", ("fits", "image/fits")),
+        (None, "image/fits; compression=tile", ("fz", "image/fits;compression=tile")),
+        (None, "application/fits;compression=other", ("fits", "application/fits")),
+        (None, "FZ", ("fz", "application/fits;compression=tile")),
+    ],
+)
+def test_formats_that_differ_by_a_parameter(
+    accept: str | None, responseformat: str | None, expected: tuple[str, str]
+) -> None:
+    assert negotiate(accept, responseformat, TILES) == expected
+
+
 @pytest.mark.parametrize("responseformat", ["csv", "text/html", "*/*", "application/*", "xml", ";", "j" * 10_000])
 def test_an_unsupported_responseformat_is_refused(responseformat: str) -> None:
     with pytest.raises(UsageFault) as caught:
