@@ -136,6 +136,8 @@ class Config:
         Folder for unpacked files, and how many bytes it may hold.
     tile_cache_bytes
         How much memory decoded tiles may take in one worker.
+    open_images, open_images_bytes
+        How many images one worker keeps open, and how much memory they may take.
     limits
         What the service refuses to do.
     maintenance
@@ -152,6 +154,8 @@ class Config:
     cache: Path
     cache_bytes: int = 4_294_967_296
     tile_cache_bytes: int = 134_217_728
+    open_images: int = 10_000
+    open_images_bytes: int = 805_306_368
     limits: Limits = Limits()
     maintenance: Path | None = None
     extensions: tuple[str, ...] = ()
@@ -341,7 +345,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     scalars = {key: document[key] for key in ("path", "authority") if key in document}
     if "base_url" in document:
         scalars["base_url"] = document["base_url"].rstrip("/")
-    for key in ("cache_bytes", "tile_cache_bytes"):
+    for key in ("cache_bytes", "tile_cache_bytes", "open_images", "open_images_bytes"):
         if key in document:
             scalars[key] = int(document[key])
     return Config(

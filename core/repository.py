@@ -22,7 +22,8 @@ from .errors import (
 from .examine import examine, examines
 from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
-from .fits.opened import OpenImage, OpenImages
+from .fits.opened import OpenImage
+from .fits.openimages import OpenImages
 from .fits.output import Cutout, header_text, write, write_headers
 from .identifiers import publisher_did
 from .ingest import Ingest, Progress, Summary, changed_beside, recipe, walk

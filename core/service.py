@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from .config import Config
 from .errors import NotFoundFault
-from .fits.opened import OpenImages
+from .fits.openimages import OpenImages, allow_files
 from .identifiers import split_did
 from .record import ImageRecord
 from .repository import Repository
@@ -21,7 +21,12 @@ class Service:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        opened = OpenImages(packed_bytes=config.cache_bytes, tile_bytes=config.tile_cache_bytes)
+        opened = OpenImages(
+            most=config.open_images,
+            memory=config.open_images_bytes,
+            packed_bytes=config.cache_bytes,
+            tile_bytes=config.tile_cache_bytes,
+        )
         self.repositories: Mapping[str, Repository] = {
             name: Repository(repository, config, opened=opened) for name, repository in config.repositories.items()
         }
@@ -72,5 +77,9 @@ class Service:
 
 
 def open_service(config: Config) -> Service:
-    """Open all repositories of a configuration; raises what `Repository` raises."""
+    """Open all repositories of a configuration; raises what `Repository` raises.
+
+    The process may then open as many files as there may be open images, as far as its hard limit goes.
+    """
+    allow_files(config.open_images)
     return Service(config)

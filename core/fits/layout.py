@@ -11,7 +11,7 @@ import math
 import os
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -45,6 +45,28 @@ _PACKERS = {
 """How files that are packed with something else than gzip start."""
 
 
+@lru_cache(maxsize=16)
+def _unpacked(packed: bytes) -> bytes:
+    return zlib.decompress(packed)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Headers of a file as the registry has them: an open image is seldom asked for them again, so they stay small.
+
+    Attributes
+    ----------
+    packed
+        All of them, compressed.
+    start, stop
+        Where in the unpacked bytes one of them is.
+    """
+
+    packed: bytes
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True, slots=True)
 class Hdu:
     """One header and data unit.
@@ -56,8 +78,8 @@ class Hdu:
     kind
         ``image``: an array with pixels; ``compressed``: a tile-compressed image
         in a binary table; ``table``; ``other``: no data, random groups, foreign extensions.
-    header
-        80-byte cards, up to and including END, as stored.
+    stored
+        Its header: bytes, or where they are.
     offset, data_offset, data_size
         Bytes from the start of the unpacked file; the size has no padding.
     bitpix, shape
@@ -68,13 +90,25 @@ class Hdu:
 
     index: int
     kind: Kind
-    header: bytes
+    stored: bytes | Packed = field(compare=False)
     offset: int
     data_offset: int
     data_size: int
     bitpix: int
     shape: tuple[int, ...]
     name: str
+
+    @property
+    def header(self) -> bytes:
+        """80-byte cards, up to and including END, as the file has them."""
+        stored = self.stored
+        return stored if isinstance(stored, bytes) else _unpacked(stored.packed)[stored.start : stored.stop]
+
+    @property
+    def length(self) -> int:
+        """Bytes of the header."""
+        stored = self.stored
+        return len(stored) if isinstance(stored, bytes) else stored.stop - stored.start
 
     def parsed(self) -> fits.Header:
         """Return the header as astropy has it; do not change it, it is shared."""
@@ -88,13 +122,14 @@ class Hdu:
         astropy.io.fits.VerifyError, ValueError
             Raised if the value cannot be read.
         """
-        at = find_card(self.header, keyword)
+        header = self.header
+        at = find_card(header, keyword)
         if at < 0:
             return None
         end = at + CARD
-        while self.header.startswith(b"CONTINUE", end):
+        while header.startswith(b"CONTINUE", end):
             end += CARD
-        return fits.Card.fromstring(self.header[at:end]).value
+        return fits.Card.fromstring(header[at:end]).value
 
     @property
     def end(self) -> int:
@@ -132,21 +167,19 @@ class Layout:
 
     def to_bytes(self) -> bytes:
         """Write the layout for the registry: a few kB for a header of tens."""
-        rows = [
-            (h.kind, len(h.header), h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name) for h in self.hdus
-        ]
+        rows = [(h.kind, h.length, h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name) for h in self.hdus]
         head = json.dumps({"size": self.size, "packed": self.packed, "hdus": rows}).encode()
         return zlib.compress(head + b"\n" + b"".join(h.header for h in self.hdus))
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> "Layout":
         """Read what `to_bytes` wrote."""
-        head, _, headers = zlib.decompress(blob).partition(b"\n")
-        facts = json.loads(head)
+        text = _unpacked(blob)
+        start = text.index(b"\n") + 1
+        facts = json.loads(text[:start])
         hdus: list[Hdu] = []
-        start = 0
         for index, (kind, length, offset, data_offset, data_size, bitpix, shape, name) in enumerate(facts["hdus"]):
-            header = headers[start : start + length]
+            header = Packed(blob, start, start + length)
             start += length
             hdus.append(Hdu(index, kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name))
         return cls(tuple(hdus), facts["size"], facts["packed"])

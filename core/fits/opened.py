@@ -1,9 +1,6 @@
 """An image opened for cutting: its file mapped, its header templates and WCS made once, kept for the next request."""
 
-import resource
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from imageserv.core.sky.polarization import PolarizationAxis, polarization_axis
 from imageserv.core.sky.spectral import SpectralAxis, spectral_axis
 from imageserv.core.sky.wcs import SkyWcs
 
+from .cards import padded
 from .files import MappedFile
 from .headers import Ranges
 from .layout import Hdu, Layout, stored_type
@@ -30,6 +28,10 @@ from .wcscards import wcs_header
 
 _FEW_BYTES = 1 << 20
 """Copied in a tenth of a millisecond or two."""
+
+
+_OVERHEAD = 30_000
+"""Bytes of an open image beside its headers, by measurement."""
 
 
 class OpenImage:
@@ -54,6 +56,9 @@ class OpenImage:
         Whether planes are tile-compressed.
     tiles
         What reads those.
+    memory
+        About how many bytes it takes once it was cut: the headers of its planes, and the WCS. Those of its other files
+        take their own.
     """
 
     def __init__(
@@ -74,8 +79,10 @@ class OpenImage:
         if status.st_size != layout.size or (not layout.packed and status.st_mtime_ns != record.file.mtime_ns):
             raise UnavailableFault(f"{record.file.path} is being changed")
         own = any(layout.hdus[plane.hdu].kind == "compressed" for plane in record.planes if plane.file is None)
-        self.compressed = own or any(other.compressed for other in self.beside.values())
+        self.compressed: bool = own or any(other.compressed for other in self.beside.values())
         self.tiles = TileReader(self._file, cache or TileCache(0), limits.max_tile_pixels)
+        written = {0, *(plane.hdu for plane in record.planes if plane.file is None)}
+        self.memory = _OVERHEAD + sum(padded(layout.hdus[index].length) for index in written)
         self._plans: dict[tuple[Detail, frozenset[str], bool], Plan] = {}
         self._arrays: dict[int, NDArray[Any]] = {}
 
@@ -170,74 +177,3 @@ class OpenImage:
     def stored(self, hdu: Hdu) -> memoryview:
         """Return the data of an HDU as stored, with their padding."""
         return memoryview(self._file.buffer)[hdu.data_offset : min(hdu.end, self._file.size)]
-
-
-class OpenImages:
-    """The images opened last, for all repositories of a process.
-
-    Parameters
-    ----------
-    most
-        How many, at most; fewer where the process may not open so many files.
-    packed_bytes
-        How much the unpacked copies of gzipped files among them may take:
-        an open file takes room on the disk though its copy is evicted.
-    tile_bytes
-        How much memory decoded tiles may take.
-
-    Attributes
-    ----------
-    tiles
-        Where the images' decoded tiles are kept.
-    """
-
-    def __init__(self, *, most: int = 1024, packed_bytes: int = 1 << 32, tile_bytes: int = 0) -> None:
-        self.tiles = TileCache(tile_bytes)
-        self._packed_bytes = packed_bytes
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # A mapped image holds two descriptors: Python's mmap keeps one of its own.
-        self._most = max(8, min(most, (soft - 256) // 4)) if soft != resource.RLIM_INFINITY else most
-        self._lock = threading.Lock()
-        self._images: OrderedDict[object, tuple[object, OpenImage]] = OrderedDict()
-
-    def get(self, key: object, state: object, make: Callable[[], OpenImage]) -> OpenImage:
-        """Return the image kept under a key, or make, keep and return it; those longest unused go.
-
-        Parameters
-        ----------
-        state
-            Of the image's file: an image that was kept in another state is made anew.
-        """
-        if (kept := self.kept(key, state)) is not None:
-            return kept
-        image = make()
-        with self._lock:
-            self._images[key] = state, image
-            self._images.move_to_end(key)
-            while len(self._images) > 1 and (
-                sum(1 for _ in self._files()) > self._most or self._unpacked() > self._packed_bytes
-            ):
-                self._images.popitem(last=False)
-        return image
-
-    def kept(self, key: object, state: object) -> OpenImage | None:
-        """Return the image kept under a key, None if there is none in that state."""
-        with self._lock:
-            kept = self._images.get(key)
-            if kept is None or kept[0] != state:
-                return None
-            self._images.move_to_end(key)
-            return kept[1]
-
-    def _files(self) -> Iterator[OpenImage]:
-        for _, image in self._images.values():
-            yield image
-            yield from image.beside.values()
-
-    def _unpacked(self) -> int:
-        return sum(file.layout.size for file in self._files() if file.layout.packed)
-
-    def clear(self) -> None:
-        """Let go of all images."""
-        with self._lock:
-            self._images.clear()

@@ -326,7 +326,7 @@ class _Cards:
     def __init__(self, header: fits.Header) -> None:
         block = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
         self.cards = [block[at : at + CARD] for at in range(0, len(block), CARD)]
-        self.values = {card_keyword(card): card_value(card) for card in self.cards}
+        self.values: dict[str, Any] = {card_keyword(card): card_value(card) for card in self.cards}
 
 
 def _wcs(header: fits.Header, cards: _Cards) -> Any:

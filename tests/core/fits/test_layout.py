@@ -64,11 +64,15 @@ def test_a_gzipped_file_has_the_layout_of_what_it_holds(mixed: Path) -> None:
     plain, layout = read_layout(mixed, Limits()), read_layout(packed, Limits())
     assert layout.packed and not plain.packed
     assert (layout.hdus, layout.size) == (plain.hdus, plain.size)
+    assert [hdu.header for hdu in layout.hdus] == [hdu.header for hdu in plain.hdus]
 
 
 def test_a_layout_survives_the_registry(mixed: Path) -> None:
     layout = read_layout(mixed, Limits())
-    assert Layout.from_bytes(layout.to_bytes()) == layout
+    read = Layout.from_bytes(layout.to_bytes())
+    assert read == layout
+    assert [hdu.header for hdu in read.hdus] == [hdu.header for hdu in layout.hdus]
+    assert [hdu.length for hdu in read.hdus] == [len(hdu.header) for hdu in layout.hdus]
 
 
 def test_random_groups_hold_no_image(tmp_path: Path) -> None:
