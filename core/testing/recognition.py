@@ -43,6 +43,10 @@ class RecognitionTests(Flags):
             _put(tmp_path, path, _image())
             found = imageserv_archive.dataset.recognise(imageserv_archive.candidate(path, tmp_path))
             assert found is None, f"{path} is no file of this dataset, but is taken for {found}"
+        if self.takes_any_fits:
+            _put(tmp_path, _STRANGE_FITS, _image())
+            found = imageserv_archive.dataset.recognise(imageserv_archive.candidate(_STRANGE_FITS, tmp_path))
+            assert found, f"{_STRANGE_FITS} is not taken: leave takes_any_fits = True out"
 
     def test_paths_are_judged_before_files_are_opened(self, imageserv_archive: Archive, tmp_path: Path) -> None:
         """Ingest asks about every file below the root: to open each would take hours."""

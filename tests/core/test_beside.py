@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from imageserv.core.candidate import CandidateFile
 from imageserv.core.config import Limits
-from imageserv.core.errors import FitsFault, LimitFault, UnavailableFault
+from imageserv.core.errors import FitsFault, LimitFault, UnavailableFault, WouldWait
 from imageserv.core.fits.files import FileStore, UnpackedCache
 from imageserv.core.record import FileStamp, Found, Plane
 from imageserv.core.repository import Repository
@@ -195,3 +195,34 @@ def test_a_file_beside_names_itself_when_it_is_damaged(root: Path, write_image: 
     with pytest.raises(FitsFault, match=r"^mask\.fits\.gz: not FITS"):
         assert file.beside("mask.fits.gz").hdus
     assert file.beside("mask.fits.gz") is file.beside("mask.fits.gz").beside("mask.fits.gz")
+
+
+def test_only_a_small_cutout_of_one_mapped_file_is_given_at_once(
+    open_repository: OpenRepository, write_image: WriteImage, root: Path
+) -> None:
+    def alone(file: CandidateFile) -> Sequence[Found] | None:
+        if file.path != "sketch.fits":
+            return None
+        science = next(hdu.index for hdu in file.hdus if hdu.kind in ("image", "compressed"))
+        return [Found({"number": 1, "filter": "r"}, (Plane("image", science),))]
+
+    def given_at_once(recognise: Callable[[CandidateFile], Sequence[Found] | None]) -> bool:
+        repository, _ = open_sketch(open_repository, recognise)
+        selection = select(repository)
+        with pytest.raises(WouldWait):
+            repository.cutout(selection, PART, wait=False)  # it is not open yet
+        answer = repository.cutout(selection, PART).content
+        try:
+            return repository.cutout(selection, PART, wait=False).content == answer
+        except WouldWait:
+            return False
+
+    science = write_image("sketch.fits")
+    write_image("mask.fits")
+    assert given_at_once(alone)
+    assert not given_at_once(with_mask())
+    with fits.open(science) as hdus:
+        plain: Any = hdus[0]
+        packed = fits.CompImageHDU(plain.data, plain.header, compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(science, overwrite=True)
+    assert not given_at_once(alone)

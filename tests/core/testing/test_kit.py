@@ -105,7 +105,7 @@ def survey(tmp_path_factory):
 """
 
 
-def run(folder: Path, parts: Mapping[str, Iterable[str]], *options: str) -> dict[str, dict[str, str]]:
+def run(folder: Path, parts: Mapping[str, Iterable[str]], *options: str, flag: str = "") -> dict[str, dict[str, str]]:
     """Run parts of the contract on some plugins each; return for each plugin what became of each test."""
     names = [name for part in parts.values() for name in part]
     folder.mkdir()
@@ -115,7 +115,9 @@ def run(folder: Path, parts: Mapping[str, Iterable[str]], *options: str) -> dict
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-plugins\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text(f"[imageserv.dataset]\n{points}\n")
     classes = "".join(
-        f"\nclass Test{name}({part}):\n    plugin = '{name}'\n" for part, names in parts.items() for name in names
+        f"\nclass Test{name}({part}):\n    plugin = '{name}'\n    {flag}\n"
+        for part, names in parts.items()
+        for name in names
     )
     (folder / "test_plugins.py").write_text(SUITE + classes)
     ended = subprocess.run(
@@ -192,5 +194,19 @@ def test_pytest_starts_without_the_kit(tmp_path: Path) -> None:
 
 def test_no_test_can_be_put_aside() -> None:
     with pytest.raises(TypeError, match="Mine overrides test_ids_go_both_ways: say by a flag"):
-        type("Mine", (DatasetContract,), {"plugin": "raw", "test_ids_go_both_ways": lambda self: None})
-    type("Mine", (DatasetContract,), {"plugin": "raw", "test_of_my_own": lambda self: None})
+        type("Mine", (DatasetContract,), {"plugin": "raw", "test_ids_go_both_ways": None})
+    type("Mine", (DatasetContract,), {"plugin": "raw", "test_of_my_own": None})
+
+
+@pytest.mark.parametrize(
+    ("flag", "part", "honest", "test"),
+    [
+        ("takes_any_fits = True", "RecognitionTests", "TakesAllByRight", "test_files_of_others_are_left_alone"),
+        ("gives_stored_pixels = False", "CutoutTests", "ChangesPixelsByRight", "test_cutouts_have_the_files_pixels"),
+        ("decodes = False", "IdTests", "DecodesNothing", "test_ids_go_both_ways"),
+    ],
+)
+def test_flags_are_held_to_their_word(flag: str, part: str, honest: str, test: str, tmp_path: Path) -> None:
+    outcomes = run(tmp_path / "kit", {part: [honest, "Right"]}, flag=flag)
+    assert failed(outcomes[honest]) == set()
+    assert failed(outcomes["Right"]) == {test}

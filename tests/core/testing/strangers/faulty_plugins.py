@@ -434,3 +434,14 @@ class HasAKeyOfV1(Declares):
     def recognise(self, file: CandidateFile) -> Sequence[Found] | None:
         found = super().recognise(file)
         return found and [replace(found[0], data_id={**found[0].data_id, "unit": "one"})]
+
+
+class TakesAllByRight(TakesAll):
+    """Not wrong, if it says so: ``takes_any_fits``."""
+
+    def recognise(self, file: CandidateFile) -> Sequence[Found] | None:
+        return super().recognise(file) if file.path.endswith(".fits") else None
+
+
+class ChangesPixelsByRight(IsOffByOne):
+    """Not wrong, if it says so: ``gives_stored_pixels = False``."""
