@@ -220,9 +220,10 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     frame = tangent_frame(center)
     plane = _gnomonic(frame, sky)
     edge, within, inner = np.split(plane, [edge_x.size, 2 * edge_x.size])
-    shape = (4, along.size, 2)
+    # Two coordinates as one complex number: half the steps.
+    sides, insets = ((part[:, 0] + 1j * part[:, 1]).reshape(4, -1) for part in (edge, within))
     corners: list[int] = []
-    for side, (points, inset) in enumerate(zip(edge.reshape(shape), within.reshape(shape), strict=True)):
+    for side, (points, inset) in enumerate(zip(sides, insets, strict=True)):
         breaks = _follow(points, inset - points, 0, along.size - 1)
         if breaks is None:
             return None
@@ -236,28 +237,28 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     return Footprint(sky[outline], center)
 
 
-def _follow(points: NDArray[np.float64], inward: NDArray[np.float64], first: int, last: int) -> list[int] | None:
+def _follow(points: NDArray[np.complex128], inward: NDArray[np.complex128], first: int, last: int) -> list[int] | None:
     """Return where to break a side, its last point excluded, so that straight pieces follow it; None if none do.
 
     Parameters
     ----------
     points
-        Samples of the side, shape (n, 2), in the tangent plane.
+        Samples of the side, shape (n,), in the tangent plane: east, and north as the imaginary part.
     inward
-        From each sample to the place one pixel further in, shape (n, 2).
+        From each sample to the place one pixel further in, shape (n,).
     first, last
         The part of the side to follow.
     """
-    start, chord = points[first], points[last] - points[first]
-    samples = points[first + 1 : last]
-    length = chord @ chord
-    ahead = np.clip((samples - start) @ chord / length, 0.0, 1.0) if length > 0 else np.zeros(len(samples))
-    astray = samples - start - ahead[:, None] * chord
-    distance, pixel = np.linalg.norm(astray, axis=1), inward[first + 1 : last]
-    # How much of a pixel's step inwards leads the way that the piece strays; rounding has no direction.
-    step = np.abs(np.sum(astray * pixel, axis=1)) / np.where(distance > 0, distance, 1.0)
-    step = np.maximum(step, 1e-3 * np.linalg.norm(pixel, axis=1))
-    if (distance <= tolerance * step).all():
+    offsets, chord = points[first + 1 : last] - points[first], points[last] - points[first]
+    pixel = inward[first + 1 : last]
+    length = abs(chord) ** 2
+    if length > 0:
+        offsets -= np.minimum(np.maximum((offsets * chord.conjugate()).real / length, 0.0), 1.0) * chord
+    astray = np.abs(offsets)
+    # A pixel's step inwards counts as far as it leads the way that the piece strays; rounding has no direction.
+    close = astray * astray <= tolerance * np.abs((offsets * pixel.conjugate()).real)
+    close |= astray <= 1e-3 * tolerance * np.abs(pixel)
+    if close.all():
         return [first]
     if last - first == 2:
         return None
