@@ -20,8 +20,8 @@ _FIRST = 0.002
 _FEW = 24
 """So many images are compared at once; a box that has more of them is divided."""
 
-_SLACK = 1e-12
-"""By which chords may be wrong."""
+_SLACK = 1e-7
+"""Radians, by which the least angle to a box may be wrong: a chord of nearly 2 has half the digits of its angle."""
 
 
 class Center(NamedTuple):
@@ -65,13 +65,13 @@ def _nearest_in(look: Look, place: Cap, box: Box, best: Near | None) -> Near | N
     boxes = [(0.0, next(order), box)]
     while boxes:
         away, _, box = heapq.heappop(boxes)
-        if best is not None and away > 2 * math.sin(min(best.distance, math.pi) / 2) + _SLACK:
+        if best is not None and away > best.distance + _SLACK:
             break
         found = look(box, _FEW + 1)
         if len(found) > _FEW:
             if box[1] - box[0] > 2 * min(center.extent for center in found):
                 for part in _parts(box):
-                    heapq.heappush(boxes, (_distance(part, place.center), next(order), part))
+                    heapq.heappush(boxes, (_least_angle(part, place.center), next(order), part))
             else:  # images as large as the box are in all its parts
                 found = look(box, -1)
         for center in found:
@@ -87,13 +87,18 @@ def _parts(box: Box) -> Iterator[Box]:
         middle = (low + high) / 2
         halves.append([(low, middle), (middle, high)])
     for x, y, z in product(*halves):
-        part = (*x, *y, *z)
-        farthest = sum(max(low * low, high * high) for low, high in (x, y, z))
-        if _distance(part, (0.0, 0.0, 0.0)) <= 1.0 + _SLACK and farthest >= 1.0 - _SLACK:
-            yield part
+        nearest = math.hypot(*(max(low, -high, 0.0) for low, high in (x, y, z)))
+        farthest = math.hypot(*(max(-low, high) for low, high in (x, y, z)))
+        if nearest <= 1.0 + _SLACK and farthest >= 1.0 - _SLACK:
+            yield (*x, *y, *z)
 
 
-def _distance(box: Box, point: Vector) -> float:
-    """Return how far a point is from a box; 0 within."""
-    sides = zip(box[::2], box[1::2], point, strict=True)
-    return math.hypot(*(max(low - value, 0.0, value - high) for low, high, value in sides))
+def _least_angle(box: Box, point: Vector) -> float:
+    """Return an angle (rad) than which no unit vector in a box is nearer to another one.
+
+    By the least chord to that one, which tells little of what is far, or by the longest to the one opposite.
+    """
+    sides = list(zip(box[::2], box[1::2], point, strict=True))
+    near = math.hypot(*(max(low - value, 0.0, value - high) for low, high, value in sides))
+    far = math.hypot(*(max(abs(low + value), abs(high + value)) for low, high, value in sides))
+    return max(2 * math.asin(min(near / 2, 1.0)), math.pi - 2 * math.asin(min(far / 2, 1.0)))

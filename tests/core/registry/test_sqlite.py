@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from imageserv.core.record import FileStamp, Footprint, ImageRecord, Observation, Plane
-from imageserv.core.registry import FileImages
+from imageserv.core.registry import FileImages, reading
+from imageserv.core.registry.connections import Connections
+from imageserv.core.registry.nearest import Center, Look, Near
+from imageserv.core.registry.nearest import nearest as nearest_of
+from imageserv.core.registry.reading import SqliteReader
+from imageserv.core.registry.shapes import Box
 from imageserv.core.registry.sqlite import SqliteRegistry, open_registry
+from imageserv.core.sky.caps import Cap
 
 Array = NDArray[np.float64]
 
@@ -199,6 +205,42 @@ def test_the_nearest_image_is_found_at_the_other_end_of_the_sky(registry: Sqlite
     assert nearest is not None and nearest[1] == pytest.approx(180.0, abs=1e-6)
 
 
+def test_the_nearest_of_many_is_found_in_few_looks(registry: SqliteRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near and far, in a survey of stacked pointings; what other bands and datasets have costs nothing."""
+    random = np.random.default_rng(7)
+    ra, dec = random.uniform(100, 130, 3000), random.uniform(-20, 10, 3000)
+    ra[1000:], dec[1000:] = ra[:1000].repeat(2), dec[:1000].repeat(2)
+    footprints = [rectangle(*place, 0.3, 0.2, 0) for place in zip(ra, dec, strict=True)]
+    records = [image(number, footprint, f"{number}.fits") for number, footprint in enumerate(footprints)]
+    others = [dataclasses.replace(image(record.science_id + 5000, record.footprint), band="g") for record in records]
+    files = [
+        FileImages(dataclasses.replace(record.file, path=f"{record.science_id}.fits"), "recipe", [record], b"layout")
+        for record in (*records, *others)
+    ]
+    assert registry.put_files("toy", files) == []
+    centers = Sky(footprints)
+    looks: list[int] = []
+
+    def counted(look: Look, place: Cap) -> Near | None:
+        def seen(box: Box, most: int) -> Sequence[Center]:
+            found = look(box, most)
+            looks.append(len(found))
+            return found
+
+        return nearest_of(seen, place)
+
+    monkeypatch.setattr(reading, "nearest", counted)
+    places = [(115.0, -5.0), (115.0, 11.0), (140.0, -5.0), (115.0, 80.0), (295.0, 5.0), (300.0, -60.0), (0.0, 90.0)]
+    for place in places:
+        looks.clear()
+        nearest = registry.nearest("toy", "r", *place)
+        distances = centers.distances(vector(*place))
+        assert nearest is not None and nearest[1] == pytest.approx(distances.min(), abs=1e-12)
+        assert nearest[0].science_id == np.flatnonzero(distances < distances.min() + 1e-12)[0]
+        assert sum(looks) < 1500, place
+    assert registry.nearest("toy", "z", 115.0, -5.0) is None
+
+
 def test_an_image_without_a_place_is_found_by_its_id_alone(registry: SqliteRegistry) -> None:
     put(registry, image(1, None))
     record = registry.by_science_id("toy", 1)
@@ -327,6 +369,88 @@ def check_tables(path: Path) -> None:
             assert connection.execute(question).fetchall() == [], question
     finally:
         connection.close()
+
+
+def test_files_that_are_put_together_end_as_those_put_one_by_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(11)
+    together, single = (open_registry(tmp_path / name, writable=True) for name in ("together", "single"))
+    for _ in range(30):
+        names = random.permutation(list("abcdefgh"))[: random.integers(1, 8)]
+        files = [
+            FileImages(
+                FileStamp(name, 1, 2),
+                "recipe",
+                [
+                    image(
+                        number, rectangle(number, 0, 1, 1, 0) if number % 3 else None, name, "r" if number % 2 else None
+                    )
+                    for number in random.integers(0, 20, random.integers(1, 4)).tolist()
+                ],
+                name.encode(),
+            )
+            for name in names.tolist()
+        ]
+        rejected = [(record.science_id, holder) for record, holder in together.put_files("toy", files)]
+        one_by_one = [each for file in files for each in single.put_files("toy", [file])]
+        assert rejected == [(record.science_id, holder) for record, holder in one_by_one]
+        assert list(together.files("toy")) == list(single.files("toy"))
+        assert ids(list(together.images("toy"))) == ids(list(single.images("toy")))
+        for number in range(20):
+            records = [registry.by_science_id("toy", number) for registry in (together, single)]
+            assert len({record and record.file.path for record in records}) == 1
+            found = [ids(registry.containing("toy", None, number, 0.5)) for registry in (together, single)]
+            assert found[0] == found[1]
+    for registry in (together, single):
+        registry.commit()
+        registry.close()
+    check_tables(tmp_path / "together")
+
+
+def test_a_question_waits_for_no_other(registry: SqliteRegistry, path: Path) -> None:
+    put(registry, image(1, rectangle(10, 20, 1, 1, 0)))
+    registry.commit()
+    connections = Connections(path, writable=False)
+    reader = SqliteReader(connections)
+    entered, leave = threading.Event(), threading.Event()
+
+    def long_question() -> None:
+        def wait() -> int:
+            entered.set()
+            return int(leave.wait(30))
+
+        with connections.one() as connection:
+            connection.create_function("wait", 0, wait)
+            connection.execute("SELECT wait()").fetchall()
+
+    thread = threading.Thread(target=long_question)
+    thread.start()
+    assert entered.wait(30)
+    answers: list[list[int]] = []
+    other = threading.Thread(target=lambda: answers.append(ids(reader.containing("toy", "r", 10, 20))))
+    other.start()
+    other.join(20)
+    leave.set()
+    thread.join()
+    assert answers == [[1]]
+    reader.close()
+
+
+def test_a_registry_that_was_put_in_place_of_another_is_not_mixed_with_it(path: Path) -> None:
+    first = open_registry(path, writable=True)
+    put(first, image(1, None))
+    first.commit()
+    first.close()
+    connections = Connections(path, writable=False)
+    reader = SqliteReader(connections)
+    path.rename(path.with_suffix(".old"))
+    open_registry(path, writable=True).close()
+    # A second connection would be one to the other registry.
+    with connections.one(), pytest.raises(UnavailableFault, match="another one now"):
+        reader.count("toy")
+    assert reader.count("toy") == 1
+    reader.close()
+    with pytest.raises(UnavailableFault, match="closed"):
+        reader.count("toy")
 
 
 def test_others_see_what_was_committed_and_nothing_else(registry: SqliteRegistry, path: Path) -> None:
