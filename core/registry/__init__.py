@@ -60,7 +60,7 @@ class FileImages:
 
 
 class Registry(Protocol):
-    """What the service asks of a registry; every method may be called from any thread.
+    """What the service asks of a registry; every method may be called from any thread, and waits for no other.
 
     All raise `imageserv.core.errors.UnavailableFault` if the registry cannot be read.
     """
