@@ -8,7 +8,7 @@ from .candidate import CandidateFile
 from .dataset import Dataset
 from .errors import FitsFault, ImageServError, UnsupportedFault
 from .fits.layout import Hdu, Layout
-from .fits.wcscards import wcs_header
+from .fits.wcscards import wcs_cards
 from .identifiers import local_identifier
 from .manager import DatasetPlugin
 from .obscore import POL_STATES, coverage
@@ -78,8 +78,9 @@ def _record(
     axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
     header: fits.Header | None = None
     try:
-        header = wcs_header(science)
-        wcs = SkyWcs(header)
+        cards = wcs_cards(science)
+        header = fits.Header.fromstring(cards)
+        wcs = SkyWcs(cards)
         if wcs.axes[1] >= len(science.shape):
             raise UnsupportedFault("its WCS has more axes than its pixels")
         axes = wcs.axes

@@ -6,7 +6,7 @@ what astronomers put into a header comes out as they wrote it.
 """
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 CARD = 80
@@ -162,16 +162,9 @@ class HeaderTemplate:
             self._known[keyword] = None if at < 0 else at // CARD
         return self._known[keyword]
 
-    def places(self) -> dict[str, list[int]]:
+    def places(self) -> Mapping[str, Sequence[int]]:
         """Return where the cards of each keyword are: their numbers, from 0."""
-        text = self.block[: self.length].decode("ascii")
-        places: dict[str, list[int]] = {}
-        for start in range(0, len(text), CARD):
-            keyword = text[start : start + 8].rstrip()
-            if keyword == "HIERARCH":
-                keyword = card_keyword(self.card(start // CARD))
-            places.setdefault(keyword, []).append(start // CARD)
-        return places
+        return _places(self.block[: self.length])
 
     def card(self, place: int) -> bytes:
         """Return the card of that number."""
@@ -226,6 +219,21 @@ class HeaderTemplate:
         header = bytearray(self.size(len(more)))
         self.write_into(memoryview(header), 0, changes, more)
         return bytes(header)
+
+
+@lru_cache(maxsize=8)  # who opens an image asks for the same header's more than once
+def _places(cards: bytes) -> Mapping[str, Sequence[int]]:
+    text = cards.decode("ascii")
+    places: dict[str, list[int]] = {}
+    for place in range(len(text) // CARD):
+        keyword = text[place * CARD : place * CARD + 8].rstrip()
+        if keyword == "HIERARCH":
+            keyword = card_keyword(cards[place * CARD : (place + 1) * CARD])
+        if keyword in places:
+            places[keyword].append(place)
+        else:
+            places[keyword] = [place]
+    return places
 
 
 def padded(size: int) -> int:

@@ -24,7 +24,7 @@ from .output import Cutout
 from .plan import Plan, make_plan
 from .tilecache import TileCache
 from .tiles import TileReader
-from .wcscards import wcs_header
+from .wcscards import wcs_cards, wcs_header
 
 _FEW_BYTES = 1 << 20
 """Copied in a tenth of a millisecond or two."""
@@ -101,7 +101,7 @@ class OpenImage:
             Raised if it has none.
         """
         try:
-            wcs = SkyWcs(wcs_header(self.science))
+            wcs = SkyWcs(wcs_cards(self.science))
             if wcs.axes[1] >= len(self.science.shape):
                 raise UnsupportedFault("its WCS has more axes than its pixels")
         except UnsupportedFault as fault:

@@ -33,7 +33,12 @@ _STRINGS = re.compile(
 
 
 def wcs_header(hdu: Hdu) -> fits.Header:
-    """Return a header that holds the WCS of an image, and nothing else.
+    """Return what `wcs_cards` does as a header. Raises what it raises."""
+    return fits.Header.fromstring(wcs_cards(hdu))
+
+
+def wcs_cards(hdu: Hdu) -> bytes:
+    """Return the cards that hold the WCS of an image, and nothing else.
 
     Of a keyword that comes more than once the last sound card counts, as wcslib has it.
 
@@ -59,7 +64,7 @@ def wcs_header(hdu: Hdu) -> fits.Header:
         cards = [card for card in cards if not card.startswith(b"NAXIS")]
         cards.append(make_card("NAXIS", len(hdu.shape)))
         cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
-    return fits.Header.fromstring(b"".join(card.ljust(CARD) for card in cards))
+    return b"".join(card.ljust(CARD) for card in cards)
 
 
 def _kind(card: bytes) -> type | None:

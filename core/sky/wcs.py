@@ -97,7 +97,7 @@ class SkyWcs:
     Parameters
     ----------
     header
-        Of the image, as astropy has it.
+        Of the image, as astropy has it, or as cards of 80 bytes.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class SkyWcs:
         Raised if the header has no celestial WCS that can be used; the message says why.
     """
 
-    def __init__(self, header: fits.Header) -> None:
+    def __init__(self, header: fits.Header | bytes) -> None:
         cards = _Cards(header)
         for keyword, value in cards.values.items():
             if keyword.startswith(_LOOKUP_KEYWORDS) and str(value).strip().upper() not in ("", "SIP", "NONE"):
@@ -124,7 +124,7 @@ class SkyWcs:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                wcs = _wcs(header, cards)
+                wcs = _wcs(cards)
                 if not wcs.has_celestial:
                     raise UnsupportedFault("it has no celestial WCS")
                 lng, lat = int(wcs.wcs.lng), int(wcs.wcs.lat)
@@ -323,17 +323,22 @@ def _turn(wcs: Any) -> tuple[float, float]:
 class _Cards:
     """The cards of a header, and their values: astropy's own way to one value takes longer than all of these."""
 
-    def __init__(self, header: fits.Header) -> None:
-        block = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
+    def __init__(self, header: fits.Header | bytes) -> None:
+        if isinstance(header, bytes):
+            block = header
+        else:
+            block = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
+        self.block = block
         self.cards = [block[at : at + CARD] for at in range(0, len(block), CARD)]
         self.values: dict[str, Any] = {card_keyword(card): card_value(card) for card in self.cards}
 
 
-def _wcs(header: fits.Header, cards: _Cards) -> Any:
+def _wcs(cards: _Cards) -> Any:
     """Return astropy's WCS; if it stumbles over an axis that is not celestial, one that takes that axis for linear."""
     try:
-        return _assembled(cards) or WCS(header)
+        return _assembled(cards) or WCS(fits.Header.fromstring(cards.block))
     except Exception:
+        header = fits.Header.fromstring(cards.block)
         others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
         if not others or int(str(header.get("NAXIS", 0))) < 3:
             raise
