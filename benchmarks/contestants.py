@@ -28,7 +28,7 @@ from imageserv.core.config import load
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest, Detail
 from imageserv.core.selection import Selection
-from imageserv.core.sky.stencil import Box
+from imageserv.core.sky.stencil import Box, Section
 
 from .check import Truth
 from .data import Frame, Place, forget, read_fits
@@ -40,6 +40,7 @@ FIRST = "ours, first time"
 REOPENED = "ours, image not open"
 ANEW = "ours, tiles decoded anew"
 COPIED = "ours, whole tiles copied"
+UNCOPIED = "ours, whole tiles decoded"
 CUTOUT2D = "astropy open + Cutout2D"
 SECTION = "astropy open + .section"
 
@@ -81,15 +82,25 @@ class Job:
         selection = select(repository, self.frame)
         return Contestant(name, lambda place: cut(repository, selection, place, self.planes), self._fits())
 
-    def copied(self, repository: Repository) -> Contestant:
-        """Cut to whole tiles, which are copied as they are compressed."""
+    def copied(self, repository: Repository) -> list[Contestant]:
+        """Cut to whole tiles, copied as they are compressed; and cut the same pixels, decoded."""
         selection = select(repository, self.frame)
 
-        def call(place: Place) -> memoryview:
+        def copy(place: Place) -> memoryview:
             box = Box(place.ra, place.dec, place.size, place.size, "pixel")
             return repository.cutout(selection, CutoutRequest(box, "image", as_tiles=True)).content
 
-        return Contestant(COPIED, call, self.truth.widened(), note="more pixels, compressed")
+        def decode(place: Place) -> memoryview:
+            if place not in boxes:
+                box = Box(place.ra, place.dec, place.size, place.size, "pixel")
+                boxes[place] = repository.cutout(selection, CutoutRequest(box, "image", as_tiles=True)).report.delivered
+            return repository.cutout(selection, CutoutRequest(boxes[place], "image")).content
+
+        boxes: dict[Place, Section] = {}
+        return [
+            Contestant(COPIED, copy, self.truth.widened(), note="more pixels, compressed"),
+            Contestant(UNCOPIED, decode, self.truth.widened(), note="the same pixels"),
+        ]
 
     def reopened(self, configuration: Path) -> Contestant:
         """Cut with a repository that has just been opened, and knows no image yet."""

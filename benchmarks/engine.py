@@ -7,7 +7,7 @@ from pathlib import Path
 from imageserv.core.repository import Repository
 
 from . import data
-from .contestants import ANEW, COPIED, CUTOUT2D, FIRST, OURS, REOPENED, SECTION, Job, first_time, temporary
+from .contestants import ANEW, COPIED, CUTOUT2D, FIRST, OURS, REOPENED, SECTION, UNCOPIED, Job, first_time, temporary
 from .floor import Floor
 from .report import Ratio, Table, difference, ratio, scaled
 from .repositories import ingest, opened, select
@@ -116,7 +116,7 @@ def compressed(folder: Path, effort: Effort) -> list[Table]:
                 contestants = [
                     job.ours(repository),
                     job.ours(forgetful, ANEW),
-                    job.copied(forgetful),
+                    *job.copied(forgetful),
                     job.reopened(configuration),
                     job.section(),
                     job.fitsio_slice(),
@@ -138,7 +138,8 @@ def _tile_ratios(kind: str, size: int, rows: Sequence[Series]) -> list[Ratio]:
         *ratio(rows, SECTION, ANEW, astropy, "at least"),
         *ratio(rows, ANEW, "fitsio, open file", 1.0 if small else None),
         *ratio(rows, ANEW, "rustfits open + slice", (1.1 if square else 1.2) if small else None),
-        *ratio(rows, ANEW, COPIED, 5.0, "at least"),
+        *ratio(rows, UNCOPIED, COPIED, 5.0, "at least"),
+        *ratio(rows, ANEW, COPIED),
         *ratio(rows, SECTION, OURS),
         *ratio(rows, OURS, "rustfits, open file"),
         *ratio(rows, REOPENED, ANEW),

@@ -13,6 +13,18 @@ from .cards import BLOCK, CARD, HeaderTemplate, number_card, padded, printable
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """Bytes that are written one after the other."""
+
+    parts: Sequence[NDArray[np.uint8]]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all."""
+        return sum([part.nbytes for part in self.parts])
+
+
+@dataclass(frozen=True, slots=True)
 class OutputHdu:
     """One HDU of an answer.
 
@@ -29,7 +41,7 @@ class OutputHdu:
     template: HeaderTemplate
     changes: Sequence[tuple[int, bytes]]
     added: Sequence[bytes]
-    read: Callable[[], NDArray[Any] | memoryview]
+    read: Callable[[], NDArray[Any] | memoryview | Joined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,8 @@ def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
         if isinstance(data, np.ndarray):
             # The one copy: from the mapped file straight into the answer.
             np.ndarray(data.shape, data.dtype, answer, at)[...] = data
+        elif isinstance(data, Joined):
+            np.concatenate(data.parts, out=np.ndarray(data.nbytes, np.uint8, answer, at))
         else:
             answer[at:end] = data
         at = end + -end % BLOCK

@@ -1,11 +1,8 @@
 """Cutouts of whole tiles, copied as they are compressed: nothing is decoded."""
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from .cards import HeaderTemplate, number_card
 from .headers import Ranges
+from .output import Joined
 from .quantization import RANDOMS
 from .tiledimage import TiledImage
 
@@ -61,6 +58,6 @@ class TileCopy:
         places = ((keyword, template.place(keyword)) for keyword in values)
         return [(place, number_card(keyword, values[keyword])) for keyword, place in places if place is not None]
 
-    def read(self) -> NDArray[Any]:
+    def read(self) -> Joined:
         """Return the table and the bytes of its tiles."""
-        return self._image.table.joined(self._rows, self._pieces)
+        return Joined(self._image.table.joined(self._rows, self._pieces))

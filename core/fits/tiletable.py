@@ -162,6 +162,9 @@ class TileTable:
             counts, starts = np.ascontiguousarray(rows[:, place]).view(dtype).astype(np.int64).T
             if np.any((counts < 0) | (counts > room) | (starts < 0) | (starts > room)):
                 raise DamagedTile("is not within its table")
+            if not counts.any():
+                rows[:, place] = 0
+                continue
             sizes = counts * column.size
             ends = np.cumsum(sizes) + length
             if np.any(starts + sizes > room) or length + sizes.sum() > room:
@@ -171,9 +174,9 @@ class TileTable:
             length += int(sizes.sum())
         return rows, pieces
 
-    def joined(self, rows: Bytes, pieces: list[tuple[int, int]]) -> Bytes:
-        """Return a table and its heap: what `copied` gave."""
-        return np.concatenate([rows.ravel(), *[self._bytes[start : start + size] for start, size in pieces]])
+    def joined(self, rows: Bytes, pieces: list[tuple[int, int]]) -> list[Bytes]:
+        """Return a table and its heap, what `copied` gave, in the parts that it consists of."""
+        return [rows.ravel(), *[self._bytes[start : start + size] for start, size in pieces]]
 
 
 def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> list[tuple[str, Column]]:
