@@ -32,7 +32,7 @@ def _random_numbers() -> Doubles:
 
 
 _NUMBERS = _random_numbers()
-_FIRST = [int(number) for number in (_NUMBERS.astype(np.float32) * np.float32(500)).tolist()]
+_FIRST = (_NUMBERS.astype(np.float32) * np.float32(500)).astype(np.intp)
 """Where in the numbers a tile begins, or goes on after the last of them: FITS 4.0 section 10.2.1, step 3."""
 
 
@@ -86,9 +86,13 @@ class Quantization:
         """
         if not self.dither:
             return None
-        numbers = np.empty((len(rows), stop - start))
-        for line, seed in zip(numbers, rows, strict=True):
-            _dither(line, seed + self.seed, start)
+        firsts = _FIRST[(np.array(rows) + (self.seed - 1)) % RANDOMS]
+        if len(rows) > 1 and stop <= RANDOMS - int(firsts.max()):  # many small tiles: all at once
+            numbers = _NUMBERS[np.add.outer(firsts, np.arange(start, stop))]
+        else:
+            numbers = np.empty((len(rows), stop - start))
+            for line, row in zip(numbers, rows, strict=True):
+                _dither(line, row + self.seed, start)
         steps = (8 * (stop - start), *[8 * stride for stride in strides])
         return np.ndarray((len(rows), *shape), np.float64, numbers, 0, steps)
 
@@ -117,7 +121,7 @@ def _dither(numbers: Doubles, seed: int, start: int) -> None:
     """Write the random numbers of a tile's pixels from `start` on."""
     run, at = (seed - 1) % RANDOMS, -start
     while at < len(numbers):
-        first = _FIRST[run]
+        first = int(_FIRST[run])
         after = at + RANDOMS - first
         if after > 0:
             numbers[max(at, 0) : after] = _NUMBERS[first + max(-at, 0) : first + len(numbers) - at]
