@@ -27,6 +27,9 @@ Section = tuple[slice, ...]
 _BLOCK_PIXELS = 1 << 16
 """So many pixels are worked on at once: they stay in the processor's cache meanwhile."""
 
+_HELD_PIXELS = 1 << 20
+"""So many pixels of decoded tiles, and of dither, are held at once, unless a single tile has more."""
+
 _MOST_TILES = 1_000_000
 """Of one section. Files have as many only if they mean harm."""
 
@@ -55,7 +58,7 @@ class _Cut:
         """Cut across the slowest axis, into slabs of hardly more pixels than a block; tell where in a batch each is."""
         axis = next((axis for axis, length in enumerate(self.shape) if length > 1), 0)
         length, stride = self.shape[axis], self.strides[axis]
-        step = max(1, _BLOCK_PIXELS * length // math.prod(self.shape))
+        step = max(1, min(_BLOCK_PIXELS * length // math.prod(self.shape), _HELD_PIXELS // stride))
         for first in range(0, length, step):
             last = min(first + step, length)
             shape = (*self.shape[:axis], last - first, *self.shape[axis + 1 :])
@@ -169,7 +172,7 @@ class TiledImage:
         ends = [self._cut(_moved(first, along, step), section) for step in (0, count - 1)]
         head, tail = (middle if cut == middle else cut for cut in ends)
         cuts = [head, *[middle] * (count - 2), tail][:count]
-        most = max(1, _BLOCK_PIXELS // math.prod(middle.shape))
+        most = max(1, min(_BLOCK_PIXELS // math.prod(middle.shape), _HELD_PIXELS // math.prod(middle.tile)))
         number = sum([place * step for place, step in zip(first, self._steps, strict=True)])
         pieces = (self._piece(number + step * self._steps[along], cut) for step, cut in enumerate(cuts))
         done = 0

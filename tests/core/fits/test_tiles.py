@@ -1,5 +1,6 @@
 """Tile-compressed images: pixels equal astropy's to the last bit, whatever the codec, and damage does no harm."""
 
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,9 +119,11 @@ def test_more_tiles_than_there_are_random_numbers(tmp_path: Path) -> None:
     assert_same(path, (slice(100, 150), slice(333, 700)))
 
 
-def test_what_is_worked_on_at_once_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held", [1, 60, 1000])
+def test_what_is_worked_on_at_once_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
     """Tiles larger than a block are worked on in slabs, small ones several at once."""
     monkeypatch.setattr("imageserv.core.fits.tiledimage._BLOCK_PIXELS", 100)
+    monkeypatch.setattr("imageserv.core.fits.tiledimage._HELD_PIXELS", held)
     for number, tile in enumerate([(3, 40, 50), (1, 1, 50), (2, 7, 11), (1, 40, 3)]):
         path = write(tmp_path / f"{number}.fits", noise((3, 40, 50)), tile_shape=tile, quantize_method=1, dither_seed=4)
         for section in [(slice(0, 3), slice(0, 40), slice(0, 50)), (slice(1, 3), slice(5, 31), slice(2, 47))]:
@@ -265,6 +268,19 @@ def test_scaled_integers_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path / "t.fits", [column], (7, 13), 32, ZSCALE=2.0)
     with pytest.raises(UnsupportedFault, match="scaled"):
         reader(path)(WHOLE)
+
+
+def test_a_narrow_part_of_a_large_tile_takes_little_more_memory_than_the_tile(tmp_path: Path) -> None:
+    data = np.tile(noise((8, 1024)), (512, 1))
+    path = write(tmp_path / "a.fits", data, tile_shape=data.shape, quantize_method=1, dither_seed=3)
+    read = reader(path)
+    tracemalloc.start()
+    try:
+        read((slice(0, 4096), slice(7, 9)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * data.size  # the tile's pixels have 4 bytes each; its dither would have 8
 
 
 # --- damage
