@@ -5,7 +5,8 @@ in order, and finishes it; a process that was killed is followed by another
 one, which makes the batch again and goes on with the first step that was not done.
 """
 
-from .batch import Admits, Batch
+from .batch import Batch
+from .finding import Admits
 from .outcome import BatchLimits, Done, Estimate, Outcome, ResultFile
 
 __all__ = ["Admits", "Batch", "BatchLimits", "Done", "Estimate", "Outcome", "ResultFile"]

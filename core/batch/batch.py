@@ -1,23 +1,35 @@
 """A batch: its steps, and what they leave."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from imageserv.core.repository import Repository
+from imageserv.core.dali.votable import Value
 from imageserv.core.service import Service
 
-from .outcome import BatchLimits, Done, Estimate, Outcome
+from .answering import Stopped
+from .finding import Admits, Finder
+from .journal import Entry, Journal
+from .manifest import FILE, MEDIA_TYPE, SIZE, write_manifest
+from .outcome import BatchLimits, Done, Outcome, ResultFile
+from .package import Files, Package, Tar
+from .parameters import read_question
+from .plan import Planner
+from .storage import read_json, settle, whole, write_json
+from .writing import StepWriter
 
-Admits = Callable[[Repository, str], None]
-"""Raises AuthenticationFault or AuthorizationFault if the job's owner may not have images of a dataset, by its name."""
+_TAR = "cutouts.tar"
+_NOTHING = Done(0, 0, 0)
 
 
 class Batch:
     """What a job computes, in steps that can be repeated.
 
-    Below its folder a batch writes ``results/`` and ``manifest/``, and what it
-    needs itself: ``plan/`` (made once, with the first `Batch` of the folder; so it holds
-    for the same parameters only) and ``done/``.
+    Below its folder a batch writes ``results/`` and ``manifest/``, and in
+    ``work/`` what it needs itself, which can be removed when the job has ended. A
+    folder that belongs to other parameters, or another table, is begun anew.
 
     Parameters
     ----------
@@ -26,7 +38,7 @@ class Batch:
     pairs
         The job's parameters as sent, names and values, in order; ``UPLOAD`` among them.
     uploads
-        The stored parts of ``UPLOAD``, by the table's name (not by that of the part).
+        The stored parts of ``UPLOAD``, by the table's name (not by that of the part). They stay as long as the job.
     folder
         Of the job; it exists.
     limits
@@ -53,10 +65,6 @@ class Batch:
         Raised if the folder cannot be written.
     """
 
-    steps: int
-    total: int
-    estimate: Estimate
-
     def __init__(
         self,
         service: Service,
@@ -66,7 +74,18 @@ class Batch:
         limits: BatchLimits,
         admits: Admits,
     ) -> None:
-        raise NotImplementedError
+        self._service = service
+        self._limits = limits
+        self._admits = admits
+        self._folder = folder
+        self._work = folder / "work"
+        self._question = read_question(pairs)
+        self._plan = Planner(service, self._question, limits, folder).plan(uploads)
+        self._targets = self._plan.work(self._question, self._work)
+        self._journal = Journal(self._work)
+        self.steps = self._targets.steps
+        self.total = self._plan.targets * self._question.each
+        self.estimate = self._plan.estimate
 
     def run(self, step: int, stopped: Callable[[], bool]) -> Done:
         """Do one step, or if it is done already, tell of it.
@@ -88,10 +107,37 @@ class Batch:
             Raised if the results take more bytes than are allowed: the job cannot be done.
         UsageFault
             Raised if a parameter that an image's dataset adds cannot be read: the job cannot be done.
+        UnavailableFault
+            Raised if a registry cannot be read at present.
         OSError
             Raised if the folder cannot be written: no room, say.
         """
-        raise NotImplementedError
+        kept = self._journal.read(step)
+        if kept is not None:
+            return kept.done
+        before = self._journal.before(step)
+        entry = Entry(total_bytes=before.total_bytes)
+        finder = Finder(self._service, self._admits)
+        try:
+            with self._package(before.end) as package:
+                writer = StepWriter(self._question, self.total, self._limits.max_bytes, package, entry, stopped)
+                for finding in self._targets.step(step, finder):
+                    if stopped():
+                        return _NOTHING
+                    for _ in () if finding is None else writer.write(*finding):
+                        if stopped():
+                            return _NOTHING
+                package.settle()
+                entry.end = package.end
+        except Stopped:
+            return _NOTHING
+        self._journal.write(step, entry, writer.rows)
+        return entry.done
+
+    def _package(self, end: int) -> Package:
+        if self._question.package == "files":
+            return Files(self._folder / "results", self._work)
+        return Tar(self._work / _TAR, end, self._plan.started)
 
     def finish(self) -> Outcome:
         """Write the manifest, and the end of the tar, after all steps; may be repeated.
@@ -99,6 +145,54 @@ class Batch:
         Raises
         ------
         OSError
-            Raised if the folder cannot be written.
+            Raised if the folder cannot be written, or a step was not done.
         """
-        raise NotImplementedError
+        path = self._work / "outcome.json"
+        kept = read_json(path)
+        if kept is None:
+            write_json(path, asdict(self._finished()))
+            kept = read_json(path)
+        return Outcome(*(tuple(ResultFile(**file) for file in kept[name]) for name in ("results", "manifest")))
+
+    def _finished(self) -> Outcome:
+        files: list[ResultFile] = []
+        packed = self._question.package == "tar"
+
+        def rows() -> Iterator[list[Value]]:
+            for row in self._journal.rows(self.steps, self.total):
+                if not packed:
+                    files.append(_file(row))
+                yield row
+
+        manifest = write_manifest(self._folder / "manifest", self._work, rows())
+        if packed:
+            files = [self._packed(manifest), *manifest]
+            for file in manifest:
+                _copy(self._folder / "manifest" / file.name, self._folder / "results" / file.name, self._work)
+        settle(self._folder / "manifest", self._folder / "results")
+        return Outcome(tuple(files), manifest)
+
+    def _packed(self, manifest: Sequence[ResultFile]) -> ResultFile:
+        """Put the manifest into the tar, and the tar into its place."""
+        target = self._folder / "results" / _TAR
+        if not target.exists():
+            path = self._work / _TAR
+            with Tar(path, self._journal.before(self.steps).end, self._plan.started) as tar:
+                for file in manifest:
+                    with open(self._folder / "manifest" / file.name, "rb") as source:
+                        tar.put(file.name, file.size, iter(lambda: source.read(1 << 20), b""))
+                tar.close()
+            os.replace(path, target)
+        return ResultFile(_TAR, "application/x-tar", target.stat().st_size)
+
+
+def _file(row: Sequence[Value]) -> ResultFile:
+    """Return the file of a manifest's row."""
+    name, media_type, size = (row[place] for place in (FILE, MEDIA_TYPE, SIZE))
+    assert isinstance(name, str) and isinstance(media_type, str) and isinstance(size, int)
+    return ResultFile(name, media_type, size)
+
+
+def _copy(source: Path, target: Path, aside: Path) -> None:
+    with open(source, "rb") as content, whole(target, aside) as file:
+        shutil.copyfileobj(content, file)

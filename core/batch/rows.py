@@ -1,0 +1,41 @@
+"""The rows of a catalogue, kept on disk so that any of them is at hand and none is in memory."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .storage import whole, write_array
+from .tables import Row
+
+_ROWS, _STARTS = "rows.json", "rows.npy"
+
+
+def write_rows(folder: Path, rows: Iterable[Row]) -> int:
+    """Write rows; return how many."""
+    starts = [0]
+    with whole(folder / _ROWS, folder) as file:
+        for row in rows:
+            starts.append(starts[-1] + file.write(json.dumps(row).encode()))
+    write_array(folder / _STARTS, np.array(starts, dtype=np.int64))
+    return len(starts) - 1
+
+
+class StoredRows:
+    """Rows that were written to a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = open(folder / _ROWS, "rb")
+        self._starts = np.load(folder / _STARTS, mmap_mode="r")
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._starts) - 1
+
+    def __getitem__(self, number: int) -> Row:
+        """Read one row, counted from 0."""
+        start, stop = self._starts[number : number + 2].tolist()
+        row: Row = json.loads(os.pread(self._file.fileno(), stop - start, start))
+        return row
