@@ -50,7 +50,7 @@ FIELDS = (
         description="Pixels of the image that were asked for, as a FITS section; null if they cannot be told.",
     ),
     Field("box", ucd="pos.outline;instr.pixel;meta.main", description="Pixels of the image that the cutout has."),
-    _number("coverage", "stat.fill", "Fraction of the requested pixels that the image has.", "double"),
+    _number("coverage", "stat.filling", "Fraction of the requested pixels that the image has.", "double"),
     _number("size", "phys.size;meta.file", "Of the file.", unit="byte"),
     Field("sha256", ucd="meta.checksum", arraysize="64", description="SHA-256 of the file."),
     Field("error", "unicodeChar", ucd="meta.note", description="Why there is no cutout."),

@@ -48,7 +48,7 @@ UPLOAD = Parameter(
     "UPLOAD",
     _upload,
     "A table with a cutout in each row (VOTable, CSV, FITS, Parquet): its name, and the request's part with it.",
-    ucd="meta.table",
+    ucd="meta.id;meta.table",
     example="sources,param:table",
 )
 RADIUS = Parameter(
