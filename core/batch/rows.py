@@ -1,7 +1,6 @@
 """The rows of a catalogue, kept on disk so that any of them is at hand and none is in memory."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +26,8 @@ class StoredRows:
     """Rows that were written to a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = open(folder / _ROWS, "rb")
+        # Mapped, both: as long as nobody holds the rows there is nothing to close.
+        self._rows = np.memmap(folder / _ROWS, np.uint8, mode="r")
         self._starts = np.load(folder / _STARTS, mmap_mode="r")
 
     def __len__(self) -> int:
@@ -37,5 +37,5 @@ class StoredRows:
     def __getitem__(self, number: int) -> Row:
         """Read one row, counted from 0."""
         start, stop = self._starts[number : number + 2].tolist()
-        row: Row = json.loads(os.pread(self._file.fileno(), stop - start, start))
+        row: Row = json.loads(self._rows[start:stop].tobytes())
         return row

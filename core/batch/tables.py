@@ -139,17 +139,17 @@ def _votable(path: Path, stack: ExitStack) -> Table:
 def _check_votable(path: Path) -> None:
     """Refuse what would make a reader fetch other files, or write out entities."""
     tags = ("{*}STREAM", "{*}TR")
-    document: Any = etree.iterparse(
-        path, events=("end",), tag=tags, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
-    )
-    for _, element in document:
-        if element.get("href") is not None:
-            raise UsageFault("the VOTable's data are elsewhere (STREAM href): send a table that has them")
-        element.clear()
-        while element.getprevious() is not None:
-            del element.getparent()[0]
-    root = document.root
-    if root is not None and root.getroottree().docinfo.internalDTD is not None:
+    with open(path, "rb") as file:
+        document: Any = etree.iterparse(
+            file, events=("end",), tag=tags, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
+        )
+        for _, element in document:
+            if element.get("href") is not None:
+                raise UsageFault("the VOTable's data are elsewhere (STREAM href): send a table that has them")
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+    if document.root.getroottree().docinfo.internalDTD is not None:
         raise UsageFault("the VOTable has a document type declaration: leave it out")
 
 

@@ -163,9 +163,7 @@ def sketches(root: Path, install: object) -> Callable[..., Service]:
     """Open a service of the images below the root; datasets are given by name, each with its plugin's name."""
 
     def open_it(datasets: Mapping[str, str] | None = None) -> Service:
-        table = {
-            name: DatasetConfig(name, plugin, {}) for name, plugin in (datasets or {"sketch": "sketch"}).items()
-        }
+        table = {name: DatasetConfig(name, plugin, {}) for name, plugin in (datasets or {"sketch": "sketch"}).items()}
         part = RepositoryConfig("SKY", root, root.parent / "sky.sqlite", True, table)
         config = Config(
             authority="example.org", cache=root.parent / "cache", limits=Limits(), repositories={"SKY": part}

@@ -55,7 +55,9 @@ def test_each_combination_is_one_result_in_the_order_sent(jobs: Any, archive: Pa
     stencils = [("PIXELS", "[1:4,2:7]"), ("CIRCLE", f"{RA} {DEC} 0.0005"), ("POS", f"CIRCLE {RA} {DEC} 0.001")]
     pairs = [("ID", G), *stencils[:2], ("id", R), ("BAND", "1e-7 1e-5"), stencils[2], ("BAND", "1e-9 1e-3")]
     ran = jobs.run([*pairs, ("TIME", "-Inf 99999"), ("RUNID", "me")])
-    wanted = [(image, stencil, band) for image in (G, R) for stencil in stencils for band in ("1e-07 1e-05", "1e-09 0.001")]
+    wanted = [
+        (image, stencil, band) for image in (G, R) for stencil in stencils for band in ("1e-07 1e-05", "1e-09 0.001")
+    ]
     told = [(row["id"], row["band"]) for row in ran.rows]
     assert told == [(image, band) for image, _, band in wanted]
     assert [row["stencil"] for row in ran.rows[::2]] == [
@@ -63,7 +65,7 @@ def test_each_combination_is_one_result_in_the_order_sent(jobs: Any, archive: Pa
     ] * 2  # fmt: skip
     assert {row["time"] for row in ran.rows} == {"-Inf 99999.0"}
     assert [row["result"] for row in ran.rows] == list(range(1, 13))
-    for row, (image, _, _) in zip(ran.rows, wanted, strict=True):
+    for row, (image, _) in zip(ran.rows, wanted, strict=True):
         assert row["image"] == image and row["status"] == "OK" and row["coverage"] == 1.0
         assert np.array_equal(ran.pixels(row["result"]), parent(archive, image)[within(row["box"])])
     assert ran.rows[0]["box"] == "[1:4,2:7]"
@@ -116,9 +118,10 @@ def test_an_image_that_cannot_be_read_is_a_text(own_archive: Path, jobs_of: Call
     assert ran.text(2).startswith("ServiceUnavailable: ")
     whole = jobs.run([("ID", G), ("ID", other)])
     assert whole.text(1).startswith("ServiceUnavailable: ")
-    assert whole.files[whole.rows[1]["file"]] == (
-        own_archive.parent / "stripe82" / "runs" / "fpC-005646-r4-0695.fit"
-    ).read_bytes()
+    assert (
+        whole.files[whole.rows[1]["file"]]
+        == (own_archive.parent / "stripe82" / "runs" / "fpC-005646-r4-0695.fit").read_bytes()
+    )
 
 
 def test_without_a_stencil_the_whole_file_is_given_unpacked(jobs: Any, archive: Path) -> None:
