@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from . import engine, ingest, memory, registry, service
+from . import batch, engine, ingest, memory, registry, service
 from .load import tool
 from .plot import plot
 from .report import Table, machine, summary, text, write_json
@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, Callable[[Path, Settings], list[Table]]] = {
     "registry": lambda folder, settings: registry.measure_registry(folder, settings.effort, settings.images),
     "ingest": lambda folder, settings: ingest.measure_ingest(folder, settings.effort, settings.files),
     "memory": memory.measure_memory,
+    "batch": lambda folder, settings: batch.measure_batch(folder, settings.effort, settings.rows),
 }
 
 

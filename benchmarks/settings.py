@@ -25,6 +25,8 @@ class Settings:
         Of a worker whose memory is looked at.
     gigabytes
         Of the large file that is sent.
+    rows
+        Of a job's catalogue.
     """
 
     effort: Effort
@@ -35,8 +37,9 @@ class Settings:
     files: int
     open_images: int
     gigabytes: int
+    rows: int
 
 
-QUICK = Settings(Effort(3, 0.1), 3, 1, (10_000, 100_000), 100_000, 200, 500, 1)
-USUAL = Settings(Effort(7, 0.5), 5, 4, (10_000, 100_000, 1_000_000), 1_000_000, 500, 2_000, 4)
+QUICK = Settings(Effort(3, 0.1), 3, 1, (10_000, 100_000), 100_000, 200, 500, 1, 5_000)
+USUAL = Settings(Effort(7, 0.5), 5, 4, (10_000, 100_000, 1_000_000), 1_000_000, 500, 2_000, 4, 100_000)
 FULL = replace(USUAL, images=(*USUAL.images, 10_000_000), open_images=10_000)

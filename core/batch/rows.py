@@ -27,8 +27,8 @@ class StoredRows:
 
     def __init__(self, folder: Path) -> None:
         # Mapped, both: as long as nobody holds the rows there is nothing to close.
-        self._rows = np.memmap(folder / _ROWS, np.uint8, mode="r")
-        self._starts = np.load(folder / _STARTS, mmap_mode="r")
+        self._rows = np.asarray(np.memmap(folder / _ROWS, np.uint8, mode="r"))
+        self._starts = np.asarray(np.load(folder / _STARTS, mmap_mode="r"))
 
     def __len__(self) -> int:
         """Return how many there are."""
