@@ -127,7 +127,8 @@ class Batch:
                     for _ in () if finding is None else writer.write(*finding):
                         if stopped():
                             return _NOTHING
-                package.settle()
+                if entry.results:
+                    package.settle()
                 entry.end = package.end
         except Stopped:
             return _NOTHING

@@ -14,6 +14,7 @@ FOLDER = "cutouts"
 """The folder that a tar makes."""
 
 _BLOCK = 512
+_MOST_OCTAL = 8**11  # the size that a plain header has no room for
 
 
 class Package(Protocol):
@@ -98,6 +99,9 @@ class Tar:
     def __init__(self, path: Path, start: int, time: int) -> None:
         self._path = path
         self._time = time
+        template = tarfile.TarInfo()
+        template.mtime = time
+        self._template = template.tobuf(tarfile.GNU_FORMAT)
         self.end = start
 
     def __enter__(self) -> Self:
@@ -114,12 +118,26 @@ class Tar:
         """Append a member."""
         if self._file.tell() != self.end:  # at the start, and behind one that failed
             self._file.seek(self.end)
-        member = tarfile.TarInfo(f"{FOLDER}/{name}")
-        member.size, member.mtime = size, self._time
-        self._file.write(member.tobuf(tarfile.GNU_FORMAT))
+        self._file.write(self._header(f"{FOLDER}/{name}", size))
         self._file.writelines(chunks)
         self._file.write(bytes(-size % _BLOCK))
         self.end += _BLOCK + size + -size % _BLOCK
+
+    def _header(self, name: str, size: int) -> bytes:
+        """Write the header of a member, as tarfile does, which for each of them takes as long as a cutout.
+
+        Name, size, and the sum of all bytes, its own being blanks (IEEE 1003.1, pax: ustar).
+        """
+        if size >= _MOST_OCTAL:
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = size, self._time
+            return member.tobuf(tarfile.GNU_FORMAT)
+        header = bytearray(self._template)
+        header[: len(name)] = name.encode("ascii")
+        header[124:136] = b"%011o\0" % size
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        return bytes(header)
 
     def settle(self) -> None:
         """Put all members on the disk."""

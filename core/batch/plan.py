@@ -16,7 +16,7 @@ from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Stencil
 
 from .catalogue import Catalogue, read_catalogue
-from .estimate import cutting, guess, opening
+from .estimate import cutting, guess, locating, opening
 from .finding import choose_dataset
 from .outcome import BatchLimits, Estimate
 from .parameters import SIZES, Question, check_spelling
@@ -181,7 +181,7 @@ class Planner:
                 sample.append((None, None))
         size = self._size(sample)
         images = max(opening(record) for record, _ in sample) * min(len(work), count)
-        plan = self._plan(digest, len(work), size, images + cutting(0) * len(work))
+        plan = self._plan(digest, len(work), size, images + locating(len(work)))
         return replace(plan, columns=columns, defaults=defaults)
 
     def _plan(self, digest: str, targets: int, size: float, images: float) -> Plan:
@@ -189,7 +189,7 @@ class Planner:
         results = targets * self._question.each
         seconds = cutting(size) * results + images
         per_step = min(max(int(_STEP * targets / seconds), 1), _MOST_PER_STEP)
-        return Plan(digest, int(time.time()), targets, per_step, int(size * results), round(seconds, 3))
+        return Plan(digest, int(time.time()), targets, per_step, int(size * results), round(seconds, 6))
 
     def _size(self, sample: Iterable[tuple[ImageRecord | None, Stencil | None]]) -> float:
         detail = self._question.given.get("DETAIL", DETAILS[0])
