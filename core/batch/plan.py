@@ -15,7 +15,8 @@ from imageserv.core.request import DETAILS
 from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Stencil
 
-from .catalogue import Catalogue, read_catalogue
+from .catalogue import Catalogue
+from .columns import read_catalogue
 from .estimate import cutting, guess, locating, opening
 from .finding import choose_dataset
 from .outcome import BatchLimits, Estimate

@@ -128,12 +128,18 @@ def _votable(path: Path, stack: ExitStack) -> Table:
         warnings.simplefilter("ignore")  # of what is not quite as the standard has it
         document: Any = votable.parse(path, table_number=0, verify="ignore")
         table = document.get_first_table()
-    systems = {system.ID: system.system or "" for system in document.iter_coosys()}
+    systems = {system.ID: _system(system.system, system.equinox) for system in document.iter_coosys()}
     columns = tuple(
         Column(field.name or field.ID, field.ucd or "", str(field.unit or ""), systems.get(field.ref, ""))
         for field in table.fields
     )
     return _array_table(columns, [table.array[name] for name in table.array.dtype.names or ()])
+
+
+def _system(name: str | None, equinox: str | None) -> str:
+    """Name a coordinate system, with its equinox unless that is J2000."""
+    usual = (equinox or "J2000").upper().lstrip("J").removesuffix(".0") == "2000"
+    return (name or "") if usual else f"{name} {equinox}"
 
 
 def _check_votable(path: Path) -> None:

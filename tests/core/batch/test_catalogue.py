@@ -172,6 +172,16 @@ def test_units_of_columns_are_heeded(sky: Any) -> None:
     assert sky.run(given, path).rows[0]["stencil"] == f"BOX 150.0 2.0 {0.1 / 60!r} {0.05 / 60!r} deg"
     with pytest.raises(UsageFault, match="the columns width and height are in arcmin"):
         sky.make([*given, ("unit", "deg")], path)
+    path.write_text(
+        """<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>
+        <COOSYS ID="old" system="eq_FK5" equinox="J1975.0"/><TABLE>
+        <FIELD name="ra" datatype="double" ref="old"/><FIELD name="dec" datatype="double" ref="old"/>
+        <DATA><TABLEDATA><TR><TD>150</TD><TD>2</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"""
+    )
+    with pytest.raises(UsageFault, match=r"the column ra is of eq_FK5 J1975.0: ra must be ICRS"):
+        sky.make(given, path)
+    path.write_text(path.read_text().replace("J1975.0", "J2000.0"))
+    assert sky.run(given, path).rows[0]["image"] == f"{SKY}/0/r"
     values["ra"].unit = "rad"
     values.write(path, format="votable", overwrite=True)
     with pytest.raises(UsageFault, match="the column ra is in rad: ra must be in deg"):

@@ -143,7 +143,7 @@ def test_what_a_votable_says_of_its_columns(tmp_path: Path) -> None:
     with open_table(tmp_path / "table") as table:
         (column,) = table.columns
         assert (column.name, column.ucd, column.unit) == ("alpha", "pos.eq.ra;meta.main", "deg")
-        assert column.system == "eq_FK4"
+        assert column.system == "eq_FK4 B1950"
         assert list(table.rows([0])) == [["1.5"], [None], [None]]
 
 
