@@ -15,7 +15,7 @@ from .journal import Entry, Journal
 from .manifest import FILE, MEDIA_TYPE, SIZE, write_manifest
 from .outcome import BatchLimits, Done, Outcome, ResultFile
 from .package import Files, Package, Tar
-from .parameters import read_question
+from .parameters import band_columns, read_question
 from .plan import Planner
 from .storage import read_json, settle, whole, write_json
 from .writing import StepWriter
@@ -79,7 +79,7 @@ class Batch:
         self._admits = admits
         self._folder = folder
         self._work = folder / "work"
-        self._question = read_question(pairs)
+        self._question = read_question(pairs, band_columns(service))
         self._plan = Planner(service, self._question, limits, folder).plan(uploads)
         self._targets = self._plan.work(self._question, self._work)
         self._journal = Journal(self._work)

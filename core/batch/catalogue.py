@@ -16,7 +16,7 @@ from imageserv.core.identifiers import split_did
 from imageserv.core.sky.stencil import Circle, Stencil
 
 from .finding import Finder, Found, home_number
-from .parameters import COLUMNS, SIZES
+from .parameters import SIZES, Question
 from .rows import StoredRows
 from .storage import write_array
 from .tables import Row
@@ -26,7 +26,6 @@ _PER_LOCATING = 1000
 """How many rows are located in one step."""
 
 _LOCATED = np.dtype([("row", "i8"), ("home", "i8"), ("candidates", "i4"), ("science_id", "i8")])
-_COLUMNS = {parameter.name: parameter for parameter in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Wanted:
         missing = [name for name in ("ra", "dec") if name not in given]
         if missing:
             raise UsageFault(f"nothing names an image: {' and '.join(missing)} missing, and there is no id")
-        return finder.closest(given.get("collection"), given.get("ds"), given["ra"], given["dec"], given.get("filter"))
+        return finder.closest(given.get("collection"), given.get("ds"), given["ra"], given["dec"], given)
 
 
 class Catalogue:
@@ -85,16 +84,22 @@ class Catalogue:
         What `read_catalogue` wrote to.
     names
         What each cell of a row is, as `read_catalogue` gave it.
-    given
-        The job's parameters, by name: what rows leave out.
+    question
+        The job's parameters: what rows can say, and what stands in for what they do not.
+    defaults
+        What the table's metadata say for all rows.
     per_step
         How many rows are cut in one step.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], given: Mapping[str, Any], per_step: int) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], question: Question, defaults: Mapping[str, str], per_step: int
+    ) -> None:
         self._folder = folder
         self._names = names
-        self._defaults = {name: given[name] for name in _COLUMNS if name in given}
+        self._columns = question.columns
+        given = {**defaults, **question.given}
+        self._defaults = {name: given[name] for name in self._columns if name in given}
         self._rows = StoredRows(folder)
         self._per_step = per_step
         self._locating = -(-len(self) // _PER_LOCATING)
@@ -118,7 +123,7 @@ class Catalogue:
         if isinstance(row, str):
             raise UsageFault(row)
         cells = {name: text for name, text in zip(self._names, row, strict=True) if text is not None}
-        own = {name: read_value(_COLUMNS[name], text) for name, text in cells.items()}
+        own = {name: read_value(self._columns[name], text) for name, text in cells.items()}
         values = self._defaults | own
         # A row's size of one kind leaves no room for the job's of the other.
         if "radius" in own:

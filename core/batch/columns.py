@@ -1,6 +1,6 @@
 """From a table that a client sent to the rows of a catalogue: which columns are read, and what they may be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +9,24 @@ from imageserv.core.errors import LimitFault, UsageFault
 from imageserv.core.service import Service
 
 from .finding import choose_dataset
-from .parameters import COLUMNS
+from .parameters import Question
 from .rows import write_rows
 from .tables import Column, Row, open_table
 
 _UCDS = {"pos.eq.ra;meta.main": "ra", "pos.eq.dec;meta.main": "dec"}
 _DEGREES = ("", "deg", "degree", "degrees")
 _FRAMES = ("", "ICRS", "EQ_FK5", "FK5", "BARYCENTRIC")  # FK5 of J2000 is ICRS to a few hundredths of an arcsec
-_COLUMNS = {parameter.name: parameter for parameter in COLUMNS}
 
 
 def read_catalogue(
-    path: Path, folder: Path, service: Service, given: Mapping[str, Any], most: int
+    path: Path, folder: Path, service: Service, question: Question, most: int
 ) -> tuple[list[str], dict[str, str]]:
     """Read a table, and write its rows to a folder.
 
     Parameters
     ----------
-    given
-        The job's parameters, by name.
+    question
+        The job's parameters.
     most
         How many rows the table may have.
 
@@ -46,9 +45,9 @@ def read_catalogue(
         Raised if it has too many rows.
     """
     with open_table(path) as table:
-        places = _places(table.columns)
-        _check_columns(table.columns, places, service, given)
-        defaults = _units(table.columns, places, given)
+        places = _places(table.columns, question.columns)
+        _check_columns(table.columns, places, service, question.given)
+        defaults = _units(table.columns, places, question)
 
         def rows() -> Iterator[Row]:
             for number, row in enumerate(table.rows(list(places.values()))):
@@ -61,10 +60,10 @@ def read_catalogue(
     return list(places), defaults
 
 
-def _places(columns: Sequence[Column]) -> dict[str, int]:
+def _places(columns: Sequence[Column], known: Iterable[str]) -> dict[str, int]:
     """Find which columns are read: by name, compared without case, else by UCD."""
     found: dict[str, int] = {}
-    for name in _COLUMNS:
+    for name in known:
         places = [place for place, column in enumerate(columns) if column.name.lower() == name]
         places = places or [
             place for place, column in enumerate(columns) if _UCDS.get(column.ucd.replace(" ", "").lower()) == name
@@ -105,16 +104,16 @@ def _check_columns(
                 )
 
 
-def _units(columns: Sequence[Column], places: Mapping[str, int], given: Mapping[str, Any]) -> dict[str, str]:
+def _units(columns: Sequence[Column], places: Mapping[str, int], question: Question) -> dict[str, str]:
     """Return the unit in which the table declares its sizes, where no column or parameter says it."""
     units: set[str] = set()
     for name in ("width", "height"):
         unit = columns[places[name]].unit if name in places else ""
         if unit:
-            units.add(read_value(_COLUMNS["unit"], unit))
+            units.add(read_value(question.columns["unit"], unit))
     if not units or "unit" in places:
         return {}
-    if len(units | {given.get("unit", next(iter(units)))}) > 1:
+    if len(units | {question.given.get("unit", next(iter(units)))}) > 1:
         raise UsageFault(
             f"the columns width and height are in {' and '.join(sorted(units))}: give both in one unit, and no other"
             " as the parameter unit",

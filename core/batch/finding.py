@@ -1,7 +1,7 @@
 """From what a job says of an image to the image, if the job's owner may have it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
@@ -63,7 +63,7 @@ class Finder:
             raise NotFoundFault(f"the image with the science id {science_id} is no longer there")
         return self._found(repository, record, candidates)
 
-    def closest(self, collection: str | None, ds: str | None, ra: float, dec: float, band: str | None) -> Found:
+    def closest(self, collection: str | None, ds: str | None, ra: float, dec: float, bands: Mapping[str, str]) -> Found:
         """Return the image of a place, as the image API chooses it.
 
         Parameters
@@ -72,8 +72,8 @@ class Finder:
             The repository; the service's default for None.
         ds
             The dataset; may be left out where the repository has but one.
-        band
-            The value of the key by which the dataset's images are told apart.
+        bands
+            Values of the keys, in lower case, by which datasets tell images of one place apart.
         """
         repository = self._service.default if collection is None else self._service.repository(collection)
         plugin = choose_dataset(repository, ds)
@@ -81,10 +81,10 @@ class Finder:
         key = plugin.declaration.band_key
         chosen = None
         if key is not None:
-            if band is None:
-                raise UsageFault(f"filter is missing: {plugin.name} has images of several at one place")
-            declared = plugin.declaration.key(key)
-            chosen = band if declared is None else str(declared.parse(band))
+            band, declared = bands.get(key.lower()), plugin.declaration.key(key)
+            if band is None or declared is None:
+                raise UsageFault(f"{key} is missing: {plugin.name} has images of several at one place", parameter=key)
+            chosen = str(declared.parse(band))
         return Found(repository, repository.select(plugin, ByPosition(ra, dec, chosen)))
 
     def _found(self, repository: Repository, record: ImageRecord, candidates: int) -> Found:

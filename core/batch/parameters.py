@@ -1,7 +1,7 @@
 """The parameters of jobs, and the columns of catalogues: SODA's table, with what may be repeated here."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from imageserv.core.dali.parameters import Parameter, Parsed, near_misses, parse
 from imageserv.core.dali.places import DEC, HEIGHT, RA, UNIT, WIDTH
 from imageserv.core.dali.soda import BAND, DETAIL, ID, METADATA, POL, RUNID, SODA_FORMAT, SODA_METADATA, SPATIAL, TIME
 from imageserv.core.errors import UsageFault
+from imageserv.core.service import Service
 from imageserv.core.sky.stencil import Interval, Stencil
 
 Pairs = Sequence[tuple[str, str]]
@@ -65,7 +66,8 @@ RADIUS = Parameter(
 _SINGLE = (POL, DETAIL, SODA_FORMAT, SODA_METADATA, RUNID, PACKAGE)
 _BAND, _TIME = replace(BAND, multiple=True), replace(TIME, multiple=True)
 
-JOB = (*(replace(parameter, multiple=True) for parameter in (ID, *SPATIAL)), _BAND, _TIME, *_SINGLE, UPLOAD)
+_WITH_TABLE = (_BAND, _TIME, *_SINGLE, UPLOAD)
+JOB = (*(replace(parameter, multiple=True) for parameter in (ID, *SPATIAL)), *_WITH_TABLE)
 """What a job takes, beside what its images' datasets add."""
 
 COLUMNS = (
@@ -74,18 +76,18 @@ COLUMNS = (
     DEC,
     Parameter("collection", str, "The repository.", ucd="meta.id"),
     Parameter("ds", str, "The dataset: which kind of image.", ucd="meta.id"),
-    Parameter("filter", str, "The filter, where the dataset has several.", ucd="instr.filter"),
     RADIUS,
     WIDTH,
     HEIGHT,
     UNIT,
     Parameter("name", str, "Goes into the name of the result.", ucd="meta.id;src"),
 )
-"""What a row of a catalogue can say; a job's parameter of the same name stands in for a cell that is empty."""
+"""What a row of a catalogue can say, beside the values of band keys (`band_columns`).
+
+A job's parameter of the same name stands in for a cell that is empty.
+"""
 
 SIZES = ("radius", "width", "height")
-CATALOGUE_JOB = (*COLUMNS, _BAND, _TIME, *_SINGLE, UPLOAD)
-"""What a job with a catalogue takes, beside what its images' datasets add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Question:
         None alone for all.
     table
         The name of the uploaded catalogue.
+    columns
+        What its rows can say, by name, which is in lower case.
     """
 
     pairs: Pairs
@@ -115,6 +119,7 @@ class Question:
     bands: tuple[Interval | None, ...]
     times: tuple[Interval | None, ...]
     table: str | None
+    columns: Mapping[str, Parameter]
 
     @property
     def package(self) -> Package:
@@ -133,8 +138,24 @@ class Question:
         return len(self.bands) * len(self.times)
 
 
-def read_question(pairs: Pairs) -> Question:
+def band_columns(service: Service) -> tuple[Parameter, ...]:
+    """Return a column for each key by which datasets tell images of one place apart."""
+    keys = {
+        plugin.declaration.band_key.lower()
+        for repository in service.repositories.values()
+        for plugin in repository.datasets.values()
+        if plugin.declaration.band_key is not None
+    }
+    return tuple(Parameter(key, str, "Among which images the closest is sought.") for key in sorted(keys))
+
+
+def read_question(pairs: Pairs, bands: Sequence[Parameter]) -> Question:
     """Read a job's parameters.
+
+    Parameters
+    ----------
+    bands
+        As `band_columns` gives them.
 
     Raises
     ------
@@ -144,7 +165,8 @@ def read_question(pairs: Pairs) -> Question:
         Raised if there is neither an ID nor a catalogue, or a value cannot be read.
     """
     table = parse_parameters((UPLOAD,), pairs).values.get("UPLOAD")
-    parsed = parse_parameters(JOB if table is None else CATALOGUE_JOB, pairs)
+    columns = {} if table is None else {column.name: column for column in (*COLUMNS, *bands)}
+    parsed = parse_parameters(JOB if table is None else (*_job_columns(columns.values()), *_WITH_TABLE), pairs)
     given = parsed.values
     stencils: tuple[Stencil, ...] = ()
     if table is None:
@@ -170,7 +192,14 @@ def read_question(pairs: Pairs) -> Question:
         tuple(given.get("BAND", (None,))),
         tuple(given.get("TIME", (None,))),
         None if table is None else table[0],
+        columns,
     )
+
+
+def _job_columns(columns: Iterable[Parameter]) -> list[Parameter]:
+    """Leave out those that have the name of one of SODA's parameters."""
+    taken = {parameter.name.lower() for parameter in _WITH_TABLE}
+    return [column for column in columns if column.name not in taken]
 
 
 def _stencils(parsed: Parsed) -> tuple[Stencil, ...]:

@@ -73,7 +73,7 @@ class Plan:
         """Return what the job cuts."""
         if question.table is None:
             return Combinations(tuple(question.given["ID"]), question.stencils, self.per_step)
-        return Catalogue(folder, self.columns, self.defaults | dict(question.given), self.per_step)
+        return Catalogue(folder, self.columns, question, self.defaults, self.per_step)
 
 
 class Planner:
@@ -157,10 +157,10 @@ class Planner:
 
     def _catalogue(self, digest: str, table: Path) -> Plan:
         question = self._question
-        columns, defaults = read_catalogue(table, self._work, self._service, question.given, self._limits.max_rows)
+        columns, defaults = read_catalogue(table, self._work, self._service, question, self._limits.max_rows)
         if not {*columns, *question.given} & {*SIZES}:
             check_spelling(question, self._own_names(), SIZES)
-        work = Catalogue(self._work, columns, defaults | dict(question.given), 1)
+        work = Catalogue(self._work, columns, question, defaults, 1)
         self._check_count(len(work))
         sample: list[tuple[ImageRecord | None, Stencil | None]] = []
         count = 0

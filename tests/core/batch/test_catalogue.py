@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from imageserv.core.batch import BatchLimits
 from imageserv.core.batch.names import result_name
+from imageserv.core.batch.parameters import read_question
 from imageserv.core.batch.targets import Target
+from imageserv.core.dali.parameters import Parameter
 from imageserv.core.errors import LimitFault, MultiValuedParamNotSupported, NotFoundFault, UnavailableFault, UsageFault
 from imageserv.core.fits.opened import OpenImages
 from imageserv.core.registry.sqlite import SqliteRegistry
@@ -300,6 +302,15 @@ def test_a_thousand_rows_take_the_memory_of_few(sky: Any) -> None:
 
     few, many = peak(400), peak(1_200)
     assert many - few < 800 * 100  # what is kept of a row, in steps and places, is far less than its cutout
+
+
+def test_a_column_may_have_a_name_of_soda_s_for_a_dataset_whose_images_are_told_apart_so() -> None:
+    question = read_question(
+        [("UPLOAD", "a,param:b"), ("band", "1 2"), ("Epoch", "3")],
+        (Parameter("band", str, "Colour."), Parameter("epoch", str, "When.")),
+    )
+    assert (question.bands, question.given["epoch"]) == (((1.0, 2.0),), "3")
+    assert {"band", "epoch", "ra"} <= question.columns.keys() and "filter" not in question.columns
 
 
 # --- names
