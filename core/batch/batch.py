@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from imageserv.core.dali.votable import Value
 from imageserv.core.service import Service
 
 from .answering import Stopped
 from .finding import Admits, Finder
 from .journal import Entry, Journal
-from .manifest import FILE, MEDIA_TYPE, SIZE, write_manifest
+from .manifest import RowText, result_file, write_manifest
 from .outcome import BatchLimits, Done, Outcome, ResultFile
 from .package import Files, Package, Tar
 from .parameters import band_columns, read_question
@@ -159,10 +158,10 @@ class Batch:
         files: list[ResultFile] = []
         packed = self._question.package == "tar"
 
-        def rows() -> Iterator[list[Value]]:
+        def rows() -> Iterator[RowText]:
             for row in self._journal.rows(self.steps, self.total):
                 if not packed:
-                    files.append(_file(row))
+                    files.append(result_file(row))
                 yield row
 
         manifest = write_manifest(self._folder / "manifest", self._work, rows())
@@ -185,13 +184,6 @@ class Batch:
                 tar.close()
             os.replace(path, target)
         return ResultFile(_TAR, "application/x-tar", target.stat().st_size)
-
-
-def _file(row: Sequence[Value]) -> ResultFile:
-    """Return the file of a manifest's row."""
-    name, media_type, size = (row[place] for place in (FILE, MEDIA_TYPE, SIZE))
-    assert isinstance(name, str) and isinstance(media_type, str) and isinstance(size, int)
-    return ResultFile(name, media_type, size)
 
 
 def _copy(source: Path, target: Path, aside: Path) -> None:

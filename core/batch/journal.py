@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imageserv.core.dali.votable import Value
-
+from .manifest import RowText
 from .outcome import Done
 from .storage import settle, whole
 
@@ -32,7 +31,7 @@ class Entry:
     end
         How long the package is after this step.
     numbers, lengths
-        Of each row its result's number, and how many bytes it takes in the journal.
+        Of each row its result's number, and how many bytes each of its forms has.
     """
 
     results: int = 0
@@ -41,7 +40,7 @@ class Entry:
     total_bytes: int = 0
     end: int = 0
     numbers: list[int] = field(default_factory=list[int])
-    lengths: list[int] = field(default_factory=list[int])
+    lengths: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     @property
     def done(self) -> Done:
@@ -84,14 +83,15 @@ class Journal:
             raise FileNotFoundError(f"step {step - 1} of the job is not done")
         return entry
 
-    def write(self, step: int, entry: Entry, rows: Sequence[bytes]) -> None:
+    def write(self, step: int, entry: Entry, rows: Sequence[RowText]) -> None:
         """Note that a step is done."""
         with whole(self._path(step), self._folder) as file:
             file.write(json.dumps(asdict(entry)).encode() + b"\n")
-            file.writelines(rows)
+            for forms in rows:
+                file.writelines(forms)
         settle(self._folder)
 
-    def rows(self, steps: int, total: int) -> Iterator[list[Value]]:
+    def rows(self, steps: int, total: int) -> Iterator[RowText]:
         """Yield the manifest's rows by the results' numbers: none but one is in memory.
 
         Raises
@@ -99,25 +99,21 @@ class Journal:
         FileNotFoundError
             Raised if a step was not done.
         """
-        places = np.zeros(total, dtype=[("start", "i8"), ("length", "i8")])
+        places = np.zeros((total, 3), dtype=np.int64)  # where a row starts, and the lengths of its forms
         with tempfile.TemporaryFile(dir=self._folder) as rows:  # one file, where there may be thousands of steps
             for step in range(steps):
                 with open(self._path(step), "rb") as file:
                     entry = Entry(**json.loads(file.readline()))
-                    lengths = np.array(entry.lengths, dtype=np.int64)
+                    lengths = np.array(entry.lengths, dtype=np.int64).reshape(-1, 2)
                     mine = np.array(entry.numbers, dtype=np.int64) - 1
-                    places["start"][mine] = rows.tell() + np.cumsum(lengths) - lengths
-                    places["length"][mine] = lengths
+                    places[mine, 0] = rows.tell() + np.cumsum(lengths.sum(axis=1)) - lengths.sum(axis=1)
+                    places[mine, 1:] = lengths
                     shutil.copyfileobj(file, rows)
             rows.flush()
             for first in range(0, total, _PIECE):
-                for start, length in places[first : first + _PIECE].tolist():
-                    yield json.loads(os.pread(rows.fileno(), length, start))
+                for start, length, more in places[first : first + _PIECE].tolist():
+                    text = os.pread(rows.fileno(), length + more, start)
+                    yield text[:length], text[length:]
 
     def _path(self, step: int) -> Path:
         return self._folder / f"done-{step:06}.json"
-
-
-def row_line(row: Sequence[Value]) -> bytes:
-    """Write a row of the manifest as the journal has it."""
-    return json.dumps(row).encode() + b"\n"

@@ -1,11 +1,12 @@
 """The manifest: a row for each result, as a VOTable and as JSON."""
 
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from imageserv.core.answer import Report
-from imageserv.core.dali.tables import JsonWriter, TableWriter
+from imageserv.core.dali.tables import JSON_SEPARATOR, JsonWriter
 from imageserv.core.dali.votable import Field, TableDocument, Value, cell_text
 from imageserv.core.dali.words import soda_word
 from imageserv.core.errors import ImageServError, NoOverlapFault, NotFoundFault
@@ -55,14 +56,15 @@ FIELDS = (
     Field("sha256", ucd="meta.checksum", arraysize="64", description="SHA-256 of the file."),
     Field("error", "unicodeChar", ucd="meta.note", description="Why there is no cutout."),
 )
-FILE, MEDIA_TYPE, SIZE = (
-    next(place for place, field in enumerate(FIELDS) if field.name == name) for name in ("file", "media_type", "size")
-)
-"""Where in a row what names the result's file is."""
-
 _VOTABLE, _JSON = "application/x-votable+xml", "application/json"
 NAMES = {"manifest.vot": _VOTABLE, "manifest.json": _JSON}
 """The manifest's files, and their media types."""
+
+RowText = tuple[bytes, bytes]
+"""A row as the two files have it."""
+
+_OBJECTS = JsonWriter(FIELDS)
+_DOCUMENT = TableDocument(FIELDS, description="The results of a job, and what became of each.")
 
 
 def manifest_row(
@@ -115,6 +117,17 @@ def manifest_row(
     ]
 
 
+def row_text(values: Sequence[Value]) -> RowText:
+    """Write a row in both forms."""
+    return _DOCUMENT.row(values).encode(), _OBJECTS.object(values).encode()
+
+
+def result_file(row: RowText) -> ResultFile:
+    """Return the file that a row is about."""
+    values = json.loads(row[1])
+    return ResultFile(values["file"], values["media_type"], values["size"])
+
+
 def _status(report: Report | None, fault: Exception | None) -> str:
     match fault:
         case None:
@@ -157,19 +170,18 @@ def stencil_text(stencil: Stencil) -> str:
             return f"BOX {ra!r} {dec!r} {width!r} {height!r} {unit}"
 
 
-def write_manifest(folder: Path, aside: Path, rows: Iterable[Sequence[Value]]) -> tuple[ResultFile, ...]:
+def write_manifest(folder: Path, aside: Path, rows: Iterable[RowText]) -> tuple[ResultFile, ...]:
     """Write the manifest's files, in memory of one row; return what was written."""
-    writers: tuple[TableWriter, ...] = (
-        TableDocument(FIELDS, description="The results of a job, and what became of each."),
-        JsonWriter(FIELDS),
-    )
     with ExitStack() as stack:
-        files = [stack.enter_context(whole(folder / name, aside)) for name in NAMES]
-        for file, writer in zip(files, writers, strict=True):
-            file.write(writer.head)
-        for row in rows:
-            for file, writer in zip(files, writers, strict=True):
-                file.write(writer.row(row).encode())
-        for file, writer in zip(files, writers, strict=True):
-            file.write(writer.tail())
+        votable, document = (stack.enter_context(whole(folder / name, aside)) for name in NAMES)
+        votable.write(_DOCUMENT.head)
+        document.write(_OBJECTS.head)
+        separator = b"\n"
+        for row, text in rows:
+            votable.write(row)
+            document.write(separator)
+            document.write(text)
+            separator = JSON_SEPARATOR.encode()
+        votable.write(_DOCUMENT.tail())
+        document.write(_OBJECTS.tail())
     return tuple(ResultFile(name, media_type, (folder / name).stat().st_size) for name, media_type in NAMES.items())

@@ -16,8 +16,8 @@ from imageserv.core.sky.stencil import Interval
 
 from .answering import Answer, answer, refusal
 from .finding import Found
-from .journal import Entry, row_line
-from .manifest import is_ours, manifest_row
+from .journal import Entry
+from .manifest import RowText, is_ours, manifest_row, row_text
 from .names import result_name
 from .outcome import ResultFile
 from .package import Package
@@ -58,8 +58,8 @@ class StepWriter:
 
     Attributes
     ----------
-    rows : list of bytes
-        Of the manifest, as the journal has them.
+    rows : list of RowText
+        Of the manifest.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class StepWriter:
         self._stopped = stopped
         self._own: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._media_type: str = question.given.get("RESPONSEFORMAT", FITS["fits"][0])
-        self.rows: list[bytes] = []
+        self.rows: list[RowText] = []
 
     def write(self, target: Target, found: Found | ImageServError) -> Iterator[None]:
         """Write all results of a target, one at a time.
@@ -158,5 +158,6 @@ class StepWriter:
             report=reply.report,
             fault=fault,
         )
-        self.rows.append(row_line(row))
-        entry.lengths.append(len(self.rows[-1]))
+        forms = row_text(row)
+        self.rows.append(forms)
+        entry.lengths.append((len(forms[0]), len(forms[1])))

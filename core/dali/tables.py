@@ -18,6 +18,9 @@ FORMATS = {
 }
 """Media types of each format, by its short name (DALI 1.1 section 3.4.3; JSON is ours)."""
 
+JSON_SEPARATOR = ",\n"
+"""What stands between two rows of JSON."""
+
 
 class BrokenTable(Exception):
     """The rows of a table failed, and its document, which is at its end, says so; the cause is the failure."""
@@ -84,11 +87,14 @@ class JsonWriter:
         self.head = b'{"data": ['
 
     def row(self, values: Sequence[Value]) -> str:
-        """Write one row: a value for each field; numbers that JSON lacks are null, texts as in other formats."""
-        text = json.dumps(dict(zip(self._names, map(_json_value, values), strict=True)), ensure_ascii=False)
-        separator = "\n" if self._first else ",\n"
+        """Write one row: a value for each field, and what stands between it and the row before."""
+        separator = "\n" if self._first else JSON_SEPARATOR
         self._first = False
-        return separator + text
+        return separator + self.object(values)
+
+    def object(self, values: Sequence[Value]) -> str:
+        """Write one row as an object; numbers that JSON lacks are null, texts as in other formats."""
+        return json.dumps(dict(zip(self._names, map(_json_value, values), strict=True)), ensure_ascii=False)
 
     def tail(self, status: str = "OK", message: str = "") -> bytes:
         """Close the object."""
