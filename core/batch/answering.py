@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imageserv.core.answer import Report, StoredFile
+from imageserv.core.answer import TILES, Report, StoredFile
 from imageserv.core.errors import UnavailableFault
 from imageserv.core.request import CutoutRequest
 from imageserv.core.sky.stencil import Section
@@ -53,13 +53,14 @@ def answer(
     request
         None for the file itself.
     media_type
-        Of a cutout.
+        That was chosen; the answer's is without parameters unless its planes are tile-compressed.
     headers_only
         Whether to answer with the headers alone, as text.
     stopped
         Asked while a file is read.
     """
     repository, selection = found.repository, found.selection
+    plain = media_type.partition(";")[0]
     if headers_only:
         headers = repository.headers(selection) if request is None else repository.cutout_headers(selection, request)
         return text_answer(headers)
@@ -68,9 +69,10 @@ def answer(
         width, height = stored.shape
         pixels = Section(((0, width), (0, height)))
         report = Report(selection.publisher_did, pixels, pixels, selection.candidates)
-        return Answer(stored.size, _read(stored, stopped), media_type, ".fits", report)
+        return Answer(stored.size, _read(stored, stopped), plain, ".fits", report)
     cutout = repository.cutout(selection, request)
-    return Answer(cutout.content.nbytes, (cutout.content,), media_type, ".fits", cutout.report)
+    chosen, ending = (media_type, f".{TILES}") if cutout.as_tiles else (plain, ".fits")
+    return Answer(cutout.content.nbytes, (cutout.content,), chosen, ending, cutout.report)
 
 
 def refusal(fault: Exception) -> Answer:

@@ -160,6 +160,25 @@ def test_states_of_polarization_are_one_filter(
     assert np.array_equal(ran.pixels(1), np.stack([plane + 10_000, plane + 20_000]))
 
 
+def test_tile_compressed_cutouts_are_named_as_such_and_others_are_not(
+    root: Path, sketches: Callable[..., Service], write_image: Callable[..., Path], jobs_of: Callable[[Service], Any]
+) -> None:
+    path = write_image("plain.fits")
+    with read_fits(path) as hdus:
+        compressed: Any = fits.CompImageHDU(hdus[0].data, hdus[0].header, tile_shape=(10, 10))
+        compressed.writeto(root / "tiled.fits")
+    jobs = jobs_of(sketches({"image": "image"}))
+    ids = [("ID", f"ivo://example.org/SKY?image/{name}.fits") for name in ("tiled", "plain")]
+    ran = jobs.run([*ids, ("PIXELS", "[3:8,3:8]"), ("RESPONSEFORMAT", "fits.fz")])
+    assert [(row["file"], row["media_type"]) for row in ran.rows] == [
+        ("1_image-tiled.fits_pixels-3.8-3.8.fits.fz", "application/fits;compression=tile"),
+        ("2_image-plain.fits_pixels-3.8-3.8.fits", "application/fits"),
+    ]
+    assert np.array_equal(ran.pixels(1, 1)[2:8, 2:8], ran.pixels(2))
+    whole = jobs.run([*ids, ("RESPONSEFORMAT", "fits.fz")])
+    assert {row["media_type"] for row in whole.rows} == {"application/fits"}
+
+
 def test_a_tar_has_the_same_files(jobs: Any) -> None:
     pairs = [("ID", NOWHERE), ("ID", G), ("CIRCLE", f"{RA} {DEC} 0.0005"), ("PIXELS", "[1:4,2:7]")]
     assert jobs.run(pairs).files == jobs.run([*pairs, ("package", "tar")]).files
