@@ -20,7 +20,7 @@ from imageserv.core.batch.parameters import read_question
 from imageserv.core.batch.targets import Target
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.errors import LimitFault, MultiValuedParamNotSupported, NotFoundFault, UnavailableFault, UsageFault
-from imageserv.core.fits.opened import OpenImages
+from imageserv.core.fits.openimages import OpenImages
 from imageserv.core.registry.sqlite import SqliteRegistry
 from imageserv.core.repository import Repository
 from imageserv.core.selection import ByPosition
