@@ -6,9 +6,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,65 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsConfig:
+    """Asynchronous jobs; each key is described in ``schema/configuration.json``.
+
+    Attributes
+    ----------
+    folder
+        Of their files, and of their database if it is SQLite.
+    database
+        URL of a PostgreSQL database; None for SQLite.
+    running
+        How many jobs one worker runs at a time.
+    list_anonymous
+        Whether the list of jobs shows those without an owner.
+    max_jobs, max_jobs_per_owner, max_anonymous_jobs
+        That are unfinished: altogether, of one owner, of all without a name.
+    max_results, max_rows, max_bytes, max_seconds
+        Of one job: results that are files, rows of a catalogue, bytes, seconds of execution.
+    max_upload_bytes
+        Of what one request uploads.
+    days, max_days
+        For which a job is kept, if it does not say, and at the most.
+    """
+
+    folder: Path
+    database: str | None = None
+    running: int = 2
+    list_anonymous: bool = False
+    max_jobs: int = 20_000
+    max_jobs_per_owner: int = 1_000
+    max_anonymous_jobs: int = 10_000
+    max_results: int = 10_000
+    max_rows: int = 1_000_000
+    max_bytes: int = 100_000_000_000
+    max_seconds: int = 14_400
+    max_upload_bytes: int = 268_435_456
+    days: int = 7
+    max_days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationConfig:
+    """How clients say who they are.
+
+    Attributes
+    ----------
+    tokens
+        The SHA-256 hashes of bearer tokens, 64 hexadecimal digits each, by the owner's name.
+    header
+        Name of a header by which a proxy tells who a client is; None if none does.
+    proxies
+        The addresses and networks of these proxies: from others the header counts nothing.
+    """
+
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    header: str | None = None
+    proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetConfig:
     """One dataset of a repository.
 
@@ -140,6 +200,10 @@ class Config:
         How many images one worker keeps open, and how much memory they may take.
     limits
         What the service refuses to do.
+    jobs
+        Asynchronous jobs.
+    authentication
+        How clients say who they are.
     maintenance
         File that announces a time at which the service does not answer.
     extensions
@@ -157,6 +221,8 @@ class Config:
     open_images: int = 10_000
     open_images_bytes: int = 805_306_368
     limits: Limits = Limits()
+    jobs: JobsConfig = JobsConfig(Path("jobs"))
+    authentication: AuthenticationConfig = AuthenticationConfig()
     maintenance: Path | None = None
     extensions: tuple[str, ...] = ()
     repositories: Mapping[str, RepositoryConfig]
@@ -165,10 +231,11 @@ class Config:
 def load(path: str | Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read a configuration.
 
-    A variable ``IMAGESERV_<KEY>`` overrides a key at the top of the file, and
-    ``IMAGESERV_LIMITS__<KEY>`` a limit. Other variables of that prefix may be
-    set for other purposes (Kubernetes does so for a service of that name):
-    they are ignored, unless they look like a misspelt setting.
+    A variable ``IMAGESERV_<KEY>`` overrides a key at the top of the file,
+    ``IMAGESERV_LIMITS__<KEY>`` a limit, ``IMAGESERV_JOBS__<KEY>`` a key of the
+    jobs. Other variables of that prefix may be set for other purposes
+    (Kubernetes does so for a service of that name): they are ignored, unless
+    they look like a misspelt setting.
 
     Raises
     ------
@@ -233,8 +300,10 @@ def _settings() -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     for key, schema in configuration_schema()["properties"].items():
         if schema["type"] in ("string", "integer"):
             yield (key,), schema
-    for key, schema in configuration_schema()["properties"]["limits"]["properties"].items():
-        yield ("limits", key), schema
+    for table in ("limits", "jobs"):
+        for key, schema in configuration_schema()["properties"][table]["properties"].items():
+            if schema["type"] in ("string", "integer"):
+                yield (table, key), schema
 
 
 def _variable(where: tuple[str, ...]) -> str:
@@ -274,6 +343,8 @@ def _explain(error: ValidationError, variables: Mapping[str, str]) -> Iterator[s
             wrong = f"{_written(value)} is not {type_words[rule]}"
         case "minimum":
             wrong = f"{value} is less than {rule}"
+        case "maximum":
+            wrong = f"{value} is more than {rule}"
         case "minLength" | "minProperties":
             wrong = "is empty"
         case "pattern":
@@ -319,9 +390,18 @@ def _clashes(document: Mapping[str, Any]) -> Iterator[str]:
         other = registries.setdefault(os.path.normpath(registry), name)
         if other != name:
             yield f"repositories.{name}.registry: is that of {other}, too. Each repository has a registry of its own."
+    yield from _wrong_proxies(_table(document, "authentication").get("proxies"))
     defaults = [name for name in repositories if _table(repositories, name).get("default") is True]
     if len(defaults) > 1:
         yield f"repositories: {' and '.join(defaults)} both have default = true. One at most may be the default."
+
+
+def _wrong_proxies(proxies: object) -> Iterator[str]:
+    for proxy in proxies if isinstance(proxies, list) else ():
+        try:
+            ip_network(str(proxy))
+        except ValueError:
+            yield f"authentication.proxies: {_written(proxy)} is no address and no network, such as 10.0.0.0/24."
 
 
 def _same_but_for_case(where: str, names: Mapping[str, Any]) -> Iterator[str]:
@@ -354,6 +434,8 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
         maintenance=_path(folder, document.get("maintenance", "maintenance.toml")),
         # JSON Schema's integers include 1e6, which TOML reads as a float.
         limits=Limits(**{key: int(value) for key, value in document.get("limits", {}).items()}),
+        jobs=_jobs(document.get("jobs", {}), folder),
+        authentication=_authentication(document.get("authentication", {})),
         extensions=tuple(document.get("extensions", ())),
         repositories={
             name: RepositoryConfig(
@@ -371,6 +453,18 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
             for name, table in repositories.items()
         },
     )
+
+
+def _jobs(table: Mapping[str, Any], folder: Path) -> JobsConfig:
+    values: dict[str, Any] = {
+        key: int(value) if isinstance(value, float) else value for key, value in table.items() if key != "folder"
+    }
+    return JobsConfig(_path(folder, table.get("folder", "jobs")), **values)
+
+
+def _authentication(table: Mapping[str, Any]) -> AuthenticationConfig:
+    tokens = {owner: tuple(text.lower() for text in hashes) for owner, hashes in table.get("tokens", {}).items()}
+    return AuthenticationConfig(tokens, table.get("header"), tuple(table.get("proxies", ())))
 
 
 def _path(folder: Path, text: str) -> Path:

@@ -6,7 +6,8 @@
     ├── UsageFault                       the client can mend the request
     │   ├── MultiValuedParamNotSupported a single-valued parameter came twice
     │   ├── UnsupportedFault             a right request that this image cannot serve
-    │   └── LimitFault                   more than a published limit
+    │   ├── LimitFault                   more than a published limit
+    │   └── RefusedFault                 not now: a job is in another state, or one has too many
     ├── NotFoundFault                    no such repository, dataset or image
     │   └── NoOverlapFault               the image exists, the stencil misses it
     ├── AuthenticationFault              say who you are
@@ -65,6 +66,10 @@ class UnsupportedFault(UsageFault):
 
 class LimitFault(UsageFault):
     """The request asks for more than a published limit."""
+
+
+class RefusedFault(UsageFault):
+    """The request is right, but not now: a job is in another state, or its owner has too many."""
 
 
 class NotFoundFault(ImageServError):

@@ -12,14 +12,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
+from imageserv.core.jobs.places import files_of, store_of
 from imageserv.core.service import Service
 
 from .edge import Edge
 from .faults import Dialect, error_response
 from .health import Health
 from .images import Budget
+from .ivoa.jobs import Jobs
 from .ivoa.routes import Ivoa
-from .metrics import Metrics
+from .metrics import Metrics, job_metrics
 from .pages.front import front
 from .pages.manual import manual
 from .threads import Threads
@@ -46,12 +48,16 @@ def create_app(service: Service) -> Starlette:
     """
     config = service.config
     threads = Threads(running=config.limits.threads, waiting=config.limits.max_waiting)
+    # Threads of their own: a database that is slow to answer holds up no cutout.
+    job_threads = Threads(running=config.limits.threads, waiting=config.limits.max_waiting)
     metrics = Metrics()
     urls = Urls(config.base_url, config.path)
     doctor = Health(service)
     budget = Budget(config.limits.max_answer_bytes)
     v1 = V1(service, threads, doctor, budget, urls)
     ivoa = Ivoa(service, threads, doctor, budget, urls)
+    store = store_of(config)
+    jobs = Jobs(service, store, files_of(config), job_threads, urls)
     alive = {"status": "ok", "version": version("imageserv")}
 
     async def front_page(request: Request) -> Response:
@@ -69,13 +75,16 @@ def create_app(service: Service) -> Starlette:
         return JSONResponse(alive)
 
     async def counters(_request: Request) -> Response:
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+        queue = await job_threads.step(lambda: job_metrics(store))
+        return PlainTextResponse(metrics.text() + queue, media_type="text/plain; version=0.0.4")
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
         doctor.close()
         threads.close()
+        job_threads.close()
+        store.close()
         service.close()
 
     routes: list[Route] = []  # looked through from the front: what is asked most comes first
@@ -93,6 +102,7 @@ def create_app(service: Service) -> Starlette:
             _route(f"{prefix}/vo/sia", ivoa.sia, "POST", dialect="votable"),
             _route(f"{prefix}/vo/links", ivoa.links, "POST", dialect="votable"),
             _route(f"{prefix}/vo/sync", ivoa.sync, "POST", dialect="soda"),
+            *_job_routes(f"{prefix}/vo/async", jobs),
             _route(f"{prefix}/vo/files/{{db_id}}/{{identifier:path}}", ivoa.file),
         ]
     routes += [
@@ -110,6 +120,30 @@ def create_app(service: Service) -> Starlette:
     # An unknown path is unknown: clients that probe for siblings take a redirect for an answer.
     app.router.redirect_slashes = False
     return app
+
+
+def _job_routes(path: str, jobs: Jobs) -> list[Route]:
+    changed = {
+        "phase": jobs.phase,
+        "executionduration": jobs.duration,
+        "destruction": jobs.destruction,
+        "parameters": jobs.parameters,
+    }
+    read = {
+        "quote": jobs.quote,
+        "owner": jobs.owner,
+        "error": jobs.error,
+        "results": jobs.results,
+        "results/{name}": jobs.result,
+        "manifest/{name}": jobs.manifest,
+        "parameters/{name}": jobs.upload,
+    }
+    return [
+        _route(path, jobs.jobs, "POST", dialect="soda"),
+        _route(f"{path}/{{id}}", jobs.job, "POST", "DELETE", dialect="soda"),
+        *(_route(f"{path}/{{id}}/{name}", endpoint, "POST", dialect="soda") for name, endpoint in changed.items()),
+        *(_route(f"{path}/{{id}}/{name}", endpoint, dialect="soda") for name, endpoint in read.items()),
+    ]
 
 
 def _route(path: str, endpoint: Endpoint, *methods: str, dialect: Dialect = "v1") -> Route:

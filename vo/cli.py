@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -26,6 +26,8 @@ from imageserv.core.service import Service, open_service
 
 from .answers import cutout_name
 from .app import create_app
+from .cli_jobs import jobs_command, work_command
+from .console import config_option, print_table
 from .images import plain_name
 from .progress import printable, shown
 from .requests import response_format
@@ -38,15 +40,6 @@ from .v1.query import IdQuestion, ImageQuestion, read_question
 _JSON = {"json": ("application/json",)}
 _MOST_SHOWN = 20  # problems of one dataset
 
-_config = click.option(
-    "--config",
-    "path",
-    metavar="FILE",
-    required=True,
-    envvar="IMAGESERV_CONFIG",
-    type=click.Path(path_type=Path),
-    help="The configuration; also by the variable IMAGESERV_CONFIG.",
-)
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 _port = click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
@@ -64,21 +57,22 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("serve")
-@_config
+@config_option
 @_host
 @_port
 @_workers
-def serve_command(path: Path, host: str, port: int, workers: int) -> None:
+@click.option("--work/--no-work", default=True, show_default=True, help="Whether to start a worker for jobs, too.")
+def serve_command(path: Path, host: str, port: int, workers: int, work: bool) -> None:
     """Serve the repositories of a configuration."""
     config = load(path)
     _check_service(config)
     listener = listen(host, port)
     click.echo(f"ImageServ listens on {address(listener)} and calls itself {config.base_url}")
-    serve(path.absolute(), listener, workers)
+    serve(path.absolute(), listener, workers, work=work)
 
 
 @cli.command("ingest")
-@_config
+@config_option
 @click.argument("db_id", required=False)
 @click.argument("dataset", required=False)
 def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
@@ -97,7 +91,7 @@ def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
                 for file, reason in entries:
                     click.echo(printable(f"{kind}: {part.name} {summary.dataset} {file}: {reason}"))
         head = ("repository", "dataset", "images", "taken", "unchanged", "removed", "skipped")
-        _print_table(
+        print_table(
             head,
             [
                 (part.name, each.dataset, each.images, each.taken, each.unchanged, each.removed, len(each.skipped))
@@ -107,7 +101,7 @@ def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
 
 
 @cli.command("check")
-@_config
+@config_option
 def check_command(path: Path) -> None:
     """Look whether a configuration can be served: its plugins, its registries, the files that they name."""
     config = load(path)
@@ -128,7 +122,7 @@ def check_command(path: Path) -> None:
 def plugins_command() -> None:
     """List the plugins that are installed."""
     head = ("name", "kind", "distribution", "version", "class")
-    _print_table(head, [(each.name, each.group, each.distribution, each.version, each.target) for each in installed()])
+    print_table(head, [(each.name, each.group, each.distribution, each.version, each.target) for each in installed()])
 
 
 @cli.command("new-plugin")
@@ -148,7 +142,7 @@ def new_plugin_command(name: str, parent: Path) -> None:
 
 
 @cli.command("cutout")
-@_config
+@config_option
 @click.argument("db_id")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option(
@@ -195,7 +189,11 @@ def demo_command(folder: Path, host: str, port: int, workers: int) -> None:
     with shown("files") as progress:
         config = build(folder, address(listener), progress)
     _print_examples(config)
-    serve(folder.absolute() / "imageserv.toml", listener, workers)
+    serve(folder.absolute() / "imageserv.toml", listener, workers, work=True)
+
+
+cli.add_command(work_command)
+cli.add_command(jobs_command)
 
 
 def main() -> None:
@@ -314,13 +312,6 @@ def _print_examples(config: Config) -> None:
     finally:
         service.close()
     click.echo(f"\nImageServ serves {config.base_url}/ until it is interrupted.")
-
-
-def _print_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
-    lines = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """Counters for operators, in the text format that Prometheus reads (version 0.0.4); each worker has its own."""
 
 import os
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from imageserv.core.errors import UnavailableFault
+from imageserv.core.jobs.model import PHASES
+from imageserv.core.jobs.store import JobStore
 
 
 class Metrics:
@@ -42,4 +47,35 @@ def _counter(name: str, what: str, samples: Iterable[tuple[str, str]]) -> list[s
         f"# HELP {name} {what}; each worker counts its own, and the one that answers tells its.",
         f"# TYPE {name} counter",
         *(f'{name}{{worker="{worker}",{labels}}} {value}' for labels, value in samples),
+    ]
+
+
+def job_metrics(store: JobStore) -> str:
+    """Write what the database knows of jobs: the same whichever worker answers; nothing if it cannot be reached."""
+    try:
+        counts, oldest = store.counts()
+        totals = store.totals()
+    except UnavailableFault:
+        return ""
+    age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+    ended = {phase: totals[f"ended_{phase}"] for phase in ("COMPLETED", "ERROR")}
+    lines = [
+        *_of_all("imageserv_jobs", "gauge", "Jobs in each phase", {phase: counts.get(phase, 0) for phase in PHASES}),
+        *_of_all("imageserv_jobs_longest_wait_seconds", "gauge", "How long the first of the queue waits", age),
+        *_of_all("imageserv_jobs_started_total", "counter", "Jobs taken up by a worker", totals["started"]),
+        *_of_all("imageserv_jobs_wait_seconds_total", "counter", "Time they were queued", totals["wait_seconds"]),
+        *_of_all("imageserv_jobs_ended_total", "counter", "Jobs that ended by themselves", ended),
+        *_of_all("imageserv_jobs_run_seconds_total", "counter", "Time they executed", totals["run_seconds"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _of_all(name: str, kind: str, what: str, values: Mapping[str, float] | float) -> list[str]:
+    samples = (
+        {f'{{phase="{key}"}}': value for key, value in values.items()} if isinstance(values, Mapping) else {"": values}
+    )
+    return [
+        f"# HELP {name} {what}.",
+        f"# TYPE {name} {kind}",
+        *(f"{name}{labels} {value}" for labels, value in samples.items()),
     ]

@@ -17,7 +17,7 @@ from starlette.types import Message
 from imageserv.core.errors import LimitFault, UsageFault
 
 _FORM = "application/x-www-form-urlencoded"
-_MULTIPART = "multipart/form-data"
+MULTIPART = "multipart/form-data"
 _JSON = "application/json"
 _FIELDS = 25_000  # parameters: more than a batch of identifiers, and read in a third of a second
 _PATIENCE = 30  # seconds for a whole body
@@ -61,12 +61,8 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
     UsageFault
         Raised if the body is of another type than a form or JSON, or malformed.
     """
-    query: bytes = request.scope["query_string"]
-    if len(query) > max_bytes:
-        raise LimitFault(f"the query string is longer than {max_bytes} bytes")
     most = max(_FIELDS, max_bytes // 300)
-    pairs = _form(query, most)
-    _note_format(request, pairs)
+    pairs = query_pairs(request, max_bytes)
     if request.method != "POST":
         return Received(pairs)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -78,13 +74,23 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
         document = load_json(body)
     elif media_type == _FORM:
         pairs += _form(body, most)
-    elif media_type == _MULTIPART:
+    elif media_type == MULTIPART:
         pairs += await _multipart(request, body, most)
     elif body:
-        taken = f"{_FORM}, {_MULTIPART} or {_JSON}" if json else f"{_FORM} or {_MULTIPART}"
+        taken = f"{_FORM}, {MULTIPART} or {_JSON}" if json else f"{_FORM} or {MULTIPART}"
         raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {taken}")
     _note_format(request, pairs)
     return Received(pairs, document)
+
+
+def query_pairs(request: Request, max_bytes: int) -> tuple[tuple[str, str], ...]:
+    """Read a request's query string alone, as `receive` does."""
+    query: bytes = request.scope["query_string"]
+    if len(query) > max_bytes:
+        raise LimitFault(f"the query string is longer than {max_bytes} bytes")
+    pairs = _form(query, max(_FIELDS, max_bytes // 300))
+    _note_format(request, pairs)
+    return pairs
 
 
 def load_json(body: bytes) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.supervisors import Multiprocess
 
 from imageserv.core.config import load
@@ -21,6 +22,8 @@ from imageserv.core.service import open_service
 
 from . import logs
 from .app import create_app
+from .keeper import Keeper
+from .owners import Peer
 
 _TURN = (
     0.0005  # seconds that a busy thread keeps the others waiting; Python's 5 ms are what a small answer takes tenfold
@@ -58,7 +61,7 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
+def serve(configuration: Path, listener: socket.socket, workers: int, *, work: bool) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is in flight.
 
     Each worker is a process of its own, one too: a worker that dies, of a
@@ -72,6 +75,8 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
         From `listen`; the workers share it.
     workers
         How many.
+    work
+        Whether to keep a worker for jobs, too.
     """
     config = Config(
         partial(open_app, configuration),
@@ -81,22 +86,32 @@ def serve(configuration: Path, listener: socket.socket, workers: int) -> None:
         access_log=False,  # the application has its own
         server_header=False,
         ws="none",
+        proxy_headers=False,  # they are read below `Peer`
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_PATIENCE,
         timeout_worker_healthcheck=_SILENCE,
     )
-    Multiprocess(config, [listener]).run()
+    keeper = Keeper(configuration) if work else None
+    if keeper is not None:
+        keeper.start()
+    try:
+        Multiprocess(config, [listener]).run()
+    finally:
+        if keeper is not None:
+            keeper.stop()
 
 
-def open_app(configuration: Path) -> Starlette:
+def open_app(configuration: Path) -> ASGIApp:
     """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
     _end_with(os.getppid())
     sys.setswitchinterval(_TURN)
     try:
-        return create_app(open_service(load(configuration)))
+        app = create_app(open_service(load(configuration)))
     except ImageServError as fault:
         logging.getLogger(__name__).error("%s", fault)
         sys.exit(STARTUP_FAILURE)
+    # uvicorn.org: X-Forwarded-For counts from these addresses, separated by commas.
+    return Peer(ProxyHeadersMiddleware(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")))  # type: ignore[arg-type]
 
 
 def _end_with(supervisor: int) -> None:

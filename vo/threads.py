@@ -56,7 +56,7 @@ class Threads:
         self._pending += 1
         future = self._executor.submit(call)
         answer = asyncio.wrap_future(future)
-        gone = asyncio.create_task(_disconnected(request))
+        gone = asyncio.create_task(disconnected(request))
         try:
             await asyncio.wait(cast("list[asyncio.Future[Any]]", [answer, gone]), return_when=asyncio.FIRST_COMPLETED)
             if gone.done() and future.cancel():
@@ -114,7 +114,7 @@ def _stand_back() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
     """Return when the client has gone (ASGI: once the body is read, nothing else is received)."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -23,6 +23,7 @@ STATUS = {
     "MultiValuedParamNotSupported": 400,
     "UnsupportedFault": 400,
     "LimitFault": 413,
+    "RefusedFault": 403,
     "NotFoundFault": 404,
     "NoOverlapFault": 404,
     "AuthenticationFault": 401,
