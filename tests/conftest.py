@@ -155,6 +155,7 @@ class LiveServer:
             log_config=None,
             access_log=False,
             lifespan="off",
+            proxy_headers=False,
             server_header=False,
             ws="none",
         )

@@ -1,6 +1,7 @@
 """The web application: which path is answered by what."""
 
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib.metadata import version
 
@@ -10,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
 from imageserv.core.jobs.places import files_of, store_of
@@ -22,6 +24,7 @@ from .images import Budget
 from .ivoa.jobs import Jobs
 from .ivoa.routes import Ivoa
 from .metrics import Metrics, job_metrics
+from .owners import Peer
 from .pages.front import front
 from .pages.manual import manual
 from .threads import Threads
@@ -113,7 +116,12 @@ def create_app(service: Service) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, metrics=metrics)],
+        middleware=[
+            Middleware(Peer),
+            # As uvicorn does: X-Forwarded-For counts from these addresses, separated by commas.
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
+            Middleware(Edge, metrics=metrics),
+        ],
         exception_handlers={ImageServError: _refuse, 404: _no_such_path, 405: _no_such_method},
         lifespan=lifespan,
     )

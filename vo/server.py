@@ -10,10 +10,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.supervisors import Multiprocess
 
 from imageserv.core.config import load
@@ -23,7 +22,6 @@ from imageserv.core.service import open_service
 from . import logs
 from .app import create_app
 from .keeper import Keeper
-from .owners import Peer
 
 _TURN = (
     0.0005  # seconds that a busy thread keeps the others waiting; Python's 5 ms are what a small answer takes tenfold
@@ -86,7 +84,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int, *, work: b
         access_log=False,  # the application has its own
         server_header=False,
         ws="none",
-        proxy_headers=False,  # they are read below `Peer`
+        proxy_headers=False,  # the application reads them itself
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_PATIENCE,
         timeout_worker_healthcheck=_SILENCE,
@@ -101,17 +99,15 @@ def serve(configuration: Path, listener: socket.socket, workers: int, *, work: b
             keeper.stop()
 
 
-def open_app(configuration: Path) -> ASGIApp:
+def open_app(configuration: Path) -> Starlette:
     """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
     _end_with(os.getppid())
     sys.setswitchinterval(_TURN)
     try:
-        app = create_app(open_service(load(configuration)))
+        return create_app(open_service(load(configuration)))
     except ImageServError as fault:
         logging.getLogger(__name__).error("%s", fault)
         sys.exit(STARTUP_FAILURE)
-    # uvicorn.org: X-Forwarded-For counts from these addresses, separated by commas.
-    return Peer(ProxyHeadersMiddleware(app, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")))  # type: ignore[arg-type]
 
 
 def _end_with(supervisor: int) -> None:

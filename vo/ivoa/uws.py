@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imageserv.core.config import JobsConfig
+from imageserv.core.dali.documents import clean
 from imageserv.core.dali.literals import choice, integer, real
 from imageserv.core.dali.parameters import Parameter, parse_parameters
 from imageserv.core.dali.soda import RUNID
@@ -113,7 +114,11 @@ def controls(pairs: Sequence[tuple[str, str]]) -> Controls:
     names = {parameter.name.lower() for parameter in CONTROLS}
     rest = tuple((name, value) for name, value in pairs if name.lower() not in names)
     return Controls(
-        "PHASE" in given, given.get("RUNID"), given.get("DESTRUCTION"), given.get("EXECUTIONDURATION"), rest
+        "PHASE" in given,
+        None if (run_id := given.get("RUNID")) is None else clean(run_id),
+        given.get("DESTRUCTION"),
+        given.get("EXECUTIONDURATION"),
+        rest,
     )
 
 
