@@ -50,6 +50,12 @@ class _Hand:
         self._batch: Batch | None = None
         self._id = ""
 
+    def open(self) -> Service:
+        """Open the repositories, once."""
+        if self._service is None:
+            self._service = open_service(self._config)
+        return self._service
+
     def serve(self) -> None:
         """Answer until the worker hangs up."""
         while True:
@@ -75,8 +81,7 @@ class _Hand:
     def _begin(self, task: Task) -> tuple[int, int, int, float]:
         self._id = task.id
         self._batch = None  # makes room for the next
-        if self._service is None:
-            self._service = open_service(self._config)
+        service = self.open()
         task.folder.mkdir(parents=True, exist_ok=True)
 
         def admits(repository: Repository, dataset: str) -> None:
@@ -86,7 +91,7 @@ class _Hand:
 
         limits = self._config.jobs
         batch = self._make(
-            self._service,
+            service,
             task.parameters,
             task.uploads,
             task.folder,
@@ -117,11 +122,20 @@ def serve(arguments: list[str], make: Callable[..., Batch] = Batch) -> None:
         The configuration's file; the number of an open file, the socket to the worker; the worker's process id.
     make
         What makes a batch of the arguments of `Batch`.
+
+    Raises
+    ------
+    ImageServError
+        Raised if nothing can be served as configured.
     """
     configuration, descriptor, pid = arguments
     _end_with(int(pid))
     worker = Connection(int(descriptor))
     hand = _Hand(worker, load(configuration), make)
+    try:
+        hand.open()
+    except UnavailableFault:
+        pass  # each job will try, and say so
     worker.send("ready")
     hand.serve()
     os._exit(0)  # nothing of this process is worth an orderly end

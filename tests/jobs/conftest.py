@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from imageserv.core.config import Config, load
-from imageserv.core.service import open_service
+from imageserv.core.service import Service, open_service
 
 ASYNC = "/api/image/vo/async"
 ENDED = ("COMPLETED", "ERROR", "ABORTED")
@@ -128,6 +128,16 @@ def site(tmp_path: Path, archive: Path, serve: Callable[..., Any]) -> Iterator[C
 def plain(site: Callable[..., Site]) -> Site:
     """Give a site as it is by default."""
     return site()
+
+
+@pytest.fixture(scope="session")
+def working(archive: Path, service: Service, client: httpx.Client) -> Iterator[Site]:
+    """Give the archive's own service, with a worker that no test kills."""
+    it = Site(archive, service.config, client)
+    it.work()
+    yield it
+    it.workers[0].terminate()
+    assert it.workers[0].wait(60) == 0
 
 
 # --- PostgreSQL

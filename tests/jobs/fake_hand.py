@@ -1,5 +1,6 @@
 """A hand whose batch does what its parameters say: DO=<word>[:<number>], one step each, one result each."""
 
+import logging.config
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from imageserv.core.batch import BatchLimits, Done, Estimate, Outcome, ResultFile
 from imageserv.core.errors import LimitFault, UsageFault
 from imageserv.core.jobs import hand
+from imageserv.vo import logs
 
 
 class FakeBatch:
@@ -79,4 +81,5 @@ class FakeBatch:
 
 
 if __name__ == "__main__":
+    logging.config.dictConfig(logs.CONFIG)
     hand.serve(sys.argv[1:], FakeBatch)  # type: ignore[arg-type]

@@ -27,12 +27,6 @@ def until() -> Until:
     return wait
 
 
-@pytest.fixture
-def working(plain: Any) -> Any:
-    plain.work()
-    return plain
-
-
 def children(pid: int) -> list[int]:
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
@@ -102,9 +96,7 @@ def test_uploads_reach_the_job(working: Any) -> None:
         (("bug:secret",), "Error: the service failed; its log says why, under the job's id ", "transient"),
     ],
 )
-def test_what_is_wrong_is_the_jobs_error(
-    working: Any, do: tuple[str, ...], message: str, kind: str
-) -> None:
+def test_what_is_wrong_is_the_jobs_error(working: Any, do: tuple[str, ...], message: str, kind: str) -> None:
     url = working.run(*do)
     job = working.end(url)
     assert job["phase"] == "ERROR"
@@ -146,7 +138,7 @@ def test_running_work_is_stopped(working: Any, until: Until, word: str, how: str
         assert working.phase(url) == "ABORTED"
     else:
         assert working.client.delete(url).status_code == 303
-    until(lambda: len([pid for pid in hands if alive(pid)]) == 1)
+    until(lambda: len([pid for pid in hands if alive(pid)]) < 2)
     check_results(working, working.run("write:next"), ["write:next"])
     if how == "abort":
         job = working.job(url)
@@ -162,18 +154,16 @@ def test_a_job_ends_with_its_time(working: Any) -> None:
     assert message.startswith("UsageError: the job was stopped after the 1 s") and "1 of 2 results" in message
 
 
-def test_what_the_owner_may_not_have_is_refused_when_the_job_runs(working: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_owner_may_not_have_is_refused_when_the_job_runs(
+    working: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check_results(working, working.run("read:SKY/image"), ["read:SKY/image"])
 
 
 def test_expired_jobs_go_with_their_files(plain: Any, until: Until) -> None:
     url = plain.create("x", DESTRUCTION="2000-01-01")
-    other = plain.path_of(
-        plain.client.post(ASYNC, data={"UPLOAD": "t,param:p", "DO": "x"}, files={"p": ("f", b"x")})
-    )
-    gone = plain.path_of(
-        plain.client.post(ASYNC, data={"UPLOAD": "t,param:p", "DO": "x"}, files={"p": ("f", b"x")})
-    )
+    other = plain.path_of(plain.client.post(ASYNC, data={"UPLOAD": "t,param:p", "DO": "x"}, files={"p": ("f", b"x")}))
+    gone = plain.path_of(plain.client.post(ASYNC, data={"UPLOAD": "t,param:p", "DO": "x"}, files={"p": ("f", b"x")}))
     plain.client.post(f"{gone}/destruction", data={"DESTRUCTION": "2000-01-01"})
     stray = plain.files / "stray"
     stray.mkdir()
