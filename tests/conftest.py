@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
@@ -148,13 +148,13 @@ def service(archive: Path) -> Iterator[Service]:
 class LiveServer:
     """The application in a thread of this process, and a client that speaks to it over a socket."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, lifespan: Literal["on", "off"] = "off") -> None:
         config = uvicorn.Config(
             create_app(service),
             port=0,
             log_config=None,
             access_log=False,
-            lifespan="off",
+            lifespan=lifespan,  # if it is on, the service is closed with the server
             proxy_headers=False,
             server_header=False,
             ws="none",
@@ -190,12 +190,12 @@ def client(live: LiveServer) -> httpx.Client:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Service], LiveServer]]:
+def serve() -> Iterator[Callable[..., LiveServer]]:
     """Serve other services, for as long as the test lasts."""
     servers: list[LiveServer] = []
 
-    def start(service: Service) -> LiveServer:
-        servers.append(LiveServer(service))
+    def start(service: Service, lifespan: Literal["on", "off"] = "off") -> LiveServer:
+        servers.append(LiveServer(service, lifespan))
         return servers[-1]
 
     yield start

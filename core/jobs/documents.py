@@ -14,7 +14,6 @@ from .model import Job, JobLine
 _UWS = "http://www.ivoa.net/xml/UWS/v1.0"
 _XLINK = "http://www.w3.org/1999/xlink"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_OURS = "urn:imageserv:jobs"
 _PREFIXES = {"uws": _UWS, "xlink": _XLINK, "xsi": _XSI}
 _VERSION = "1.1"
 
@@ -148,13 +147,16 @@ def _facts(job: Job) -> Sequence[tuple[str, int | float]]:
 
 
 def _info(job: Job, url: str) -> Element:
-    """Write what UWS has no element for: the progress, and the manifest, a row of which tells of one result."""
-    info = etree.Element(_name("jobInfo"), nsmap={"imageserv": _OURS})
+    """Write what UWS has no element for: the progress, and the manifest, a row of which tells of one result.
+
+    In no namespace: taplint warns of any that it does not know.
+    """
+    info = etree.Element(_name("jobInfo"))
     for name, value in _facts(job):
-        etree.SubElement(info, f"{{{_OURS}}}{name}").text = str(value)
+        etree.SubElement(info, name).text = str(value)
     for file in job.manifest:
         attributes = {**_link(f"{url}/manifest/{file.name}"), "mime-type": file.media_type, "size": str(file.size)}
-        etree.SubElement(info, f"{{{_OURS}}}manifest", attributes)
+        etree.SubElement(info, "manifest", attributes)
     return info
 
 

@@ -37,6 +37,9 @@ CONFIGURATION = """
 base_url = "http://127.0.0.1:{port}"
 authority = "archive.example"
 
+[jobs]
+list_anonymous = true
+
 [limits]
 max_pixels = 20_000
 default_records = 2_000
@@ -413,3 +416,12 @@ def command_line(site: Site) -> Callable[..., bytes]:
         return subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment).stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def worker(site: Site) -> Iterator[None]:
+    """Have somebody do the jobs."""
+    process = subprocess.Popen([sys.executable, "-m", "imageserv.vo.cli", "work", "--config", str(site.configuration)])
+    yield
+    process.terminate()
+    assert process.wait(60) == 0

@@ -290,7 +290,8 @@ def test_aladin_lite_finds_the_service_of_a_row(site: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "/sia/capabilities", "//capabilities", "/sync/capabilities", "/links/", "/sia/", "/async", "/tables",
+        "", "/", "/sia/capabilities", "//capabilities", "/sync/capabilities", "/links/", "/sia/", "/async/", "/async/x",
+        "/tables",
         "/Capabilities", "/capabilities/", "/files", "/files/SKY", "/files/SKY/", "/files/SKY/image/none.fits",
         "/files/SKY/..%2f..%2fimageserv.toml", "/files/NONE/image/zero.fits.fits", "/files/SKY/zero.fits",
     ],

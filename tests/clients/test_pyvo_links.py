@@ -149,7 +149,8 @@ def test_several_ids_in_one_address(site: Any) -> None:
     cut = {link.id: link.processed(PIXELS="[1:1,1:1]").read() for link in links if link.semantics == "#cutout"}
     assert site.window("twin", cut[site.dids["twin"]]) == ((0, 1), (0, 1))
     assert site.window("Twin", cut[site.dids["Twin"]]) == ((0, 1), (0, 1))
-    (shared,) = links.iter_adhocservices()
+    shared, jobs = links.iter_adhocservices()
+    assert [each.name for each in jobs.groups[0].entries] == [each.name for each in shared.groups[0].entries]
     inputs = {each.name: each for each in shared.groups[0].entries}
     assert inputs["ID"].ref == "primaryID" and not inputs["ID"].value
     assert not any(each.values.min or each.values.max for each in inputs.values())

@@ -68,3 +68,33 @@ def test_a_table_of_a_search_as_csv(site: Any, base: str, stilts: Run) -> None:
     (row,) = rows(text)
     assert (row["instrument_name"], row["obs_publisher_did"]) == ("Cam, 2", site.dids["zero"])
     assert float(row["t_exptime"]) == 86.4
+
+
+def test_taplint_has_nothing_against_jobs(site: Any, base: str, worker: None, stilts: Run) -> None:
+    said = stilts("taplint", f"tapurl={base}", "interface=tap1.1", "stages=UWS", "report=EWFSI")
+    assert "Section UWS:" in said
+    assert [line for line in said.splitlines() if line.startswith(("E-", "W-", "F-"))] == []
+
+
+def test_documents_about_jobs_are_valid(site: Any, base: str, worker: None, stilts: Run) -> None:
+    """By the schema that STILTS has on board."""
+
+    def valid(document: str, element: str = "job") -> None:
+        top = f"{{http://www.ivoa.net/xml/UWS/v1.0}}{element}"
+        said = stilts("xsdvalidate", "uselocals=true", f"topel={top}", f"doc={document}")
+        assert "ERROR" not in said and "WARNING" not in said, said
+
+    pending = site.client.post(f"{base}/async", data={"ID": "<&>", "RUNID": "é"}).headers["location"]
+    site.client.post(f"{base}/async", data={"UPLOAD": "t,param:p"}, files={"p": ("f", b"x")})
+    wrong = {"ID": site.dids["zero"], "CIRCLE": "x", "PHASE": "RUN"}
+    right = {"ID": site.dids["zero"], "CIRCLE": ["0 10 0.01", "0 80 0.01"], "PHASE": "RUN"}
+    ended = [site.client.post(f"{base}/async", data=data).headers["location"] for data in (wrong, right)]
+    for url, phase in zip(ended, ("ERROR", "COMPLETED"), strict=True):
+        while site.client.get(f"{url}/phase").text in ("QUEUED", "EXECUTING"):
+            site.client.get(url, params={"WAIT": "20"})
+        assert site.client.get(f"{url}/phase").text == phase
+    for url in (pending, *ended):
+        valid(url)
+        valid(f"{url}/parameters", "parameters")
+        valid(f"{url}/results", "results")
+    valid(f"{base}/async", "jobs")

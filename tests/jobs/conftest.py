@@ -25,7 +25,7 @@ ENDED = ("COMPLETED", "ERROR", "ABORTED")
 HERE = Path(__file__).parent
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait; generously, for nothing is measured here."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -96,11 +96,29 @@ class Site:
 
     def end(self, url: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the end of a job, and return it."""
-        until(lambda: self.phase(url) in ENDED, seconds)
+        wait_until(lambda: self.phase(url) in ENDED, seconds)
         return self.job(url)
+
+    def check(self, url: str, do: list[str]) -> None:
+        """See that a job ends with one result for each word, of its content, each counted once."""
+        job = self.end(url, 120)
+        assert job["phase"] == "COMPLETED", job
+        assert [each["id"] for each in job["results"]] == [f"{step}.txt" for step in range(len(do))]
+        for result, word in zip(job["results"], do, strict=True):
+            answer = self.client.get(result["href"].removeprefix("https://images.example.org"))
+            assert (answer.status_code, answer.text) == (200, word)
+            assert (result["size"], result["mime-type"]) == (len(word), "text/plain")
+        info = job["jobInfo"]
+        assert (info["total"], info["done"], info["bytes"]) == (len(do), len(do), sum(map(len, do)))
 
     def log(self) -> str:
         return (self.path.parent / "worker.log").read_text()
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Give what waits for a condition."""
+    return wait_until
 
 
 @pytest.fixture
@@ -114,7 +132,7 @@ def site(tmp_path: Path, archive: Path, serve: Callable[..., Any]) -> Iterator[C
         path = write_config(folder, archive, jobs, rest)
         config = load(path, {})
         service = open_service(config)
-        made.append(Site(path, config, serve(service).client))
+        made.append(Site(path, config, serve(service, "on").client))
         return made[-1]
 
     yield make
@@ -195,7 +213,7 @@ class Postgres:
             **self._as,
         )
         log.close()
-        until(self._ready)
+        wait_until(self._ready)
 
     def _ready(self) -> bool:
         ready = [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]

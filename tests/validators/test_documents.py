@@ -225,8 +225,10 @@ def test_soda_is_described_with_the_strings_by_which_clients_know_it(archive: An
     radio = next(each for each in archive.ids if "radio" in each)
     described: dict[str, Any] = {}
     for identifier in (tuned, radio):
-        (service,) = cutout_services(archive.document("links", ("ID", identifier)))
-        assert service.get("utype") == "adhoc:service"
+        service, jobs = cutout_services(archive.document("links", ("ID", identifier)))
+        assert service.get("utype") == jobs.get("utype") == "adhoc:service"
+        facts = {each.get("name"): each.get("value") for each in jobs.iterfind("{*}PARAM")}
+        assert facts == {"standardID": "ivo://ivoa.net/std/SODA#async-1.0", "accessURL": f"{archive.url}/async"}
         facts = {each.get("name"): each.get("value") for each in service.iterfind("{*}PARAM")}
         assert facts == {
             "standardID": "ivo://ivoa.net/std/SODA#sync-1.0",
@@ -251,8 +253,8 @@ def test_soda_is_described_with_the_strings_by_which_clients_know_it(archive: An
 def test_the_services_of_a_document_have_ids_and_names_of_their_own(archive: Any) -> None:
     content = archive.document("links", *(("ID", each) for each in archive.ids))
     services = cutout_services(content)
-    assert len(services) == 2  # with the parameters of one dataset, and without
-    assert len({each.get("ID") for each in services}) == len({each.get("name") for each in services}) == 2
+    assert len(services) == 4  # with the parameters of one dataset, and without; each for jobs as well
+    assert len({each.get("ID") for each in services}) == len({each.get("name") for each in services}) == 4
     for service in services:
         found = params(service)
         assert (found["ID"].get("value"), found["ID"].get("ref")) == ("", "primaryID")

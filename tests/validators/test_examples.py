@@ -53,13 +53,19 @@ def test_each_example_really_works(archive: Any) -> None:
         for each in etree.fromstring(archive.document("capabilities"))
     }
     examples = read(response.content)
-    assert len(examples) == 9  # links, a cutout and a search, for each of three datasets
+    assert len(examples) == 12  # links, a cutout, a job and a search, for each of three datasets
     assert {capability for _, capability, _ in examples} == {
         "ivo://ivoa.net/std/DataLink#links-1.1",
         "ivo://ivoa.net/std/SODA#sync-1.0",
+        "ivo://ivoa.net/std/SODA#async-1.0",
         "ivo://ivoa.net/std/SIA#query-2.0",
     }
     for _, capability, parameters in examples:
+        if capability.endswith("async-1.0"):
+            answer = archive.client.post(capabilities[capability], data=parameters)
+            assert answer.status_code == 303
+            assert archive.client.get(f"{answer.headers['location']}/phase").text == "QUEUED"
+            continue
         answer = archive.client.get(capabilities[capability], params=parameters)
         assert (answer.status_code, len(answer.content) > 0) == (200, True), parameters
         if capability.endswith("links-1.1"):

@@ -139,6 +139,7 @@ EXPECTED = [
     ("ivo://ivoa.net/std/SIA#query-2.0", "sia", "base", "ParamHTTP"),
     ("ivo://ivoa.net/std/DataLink#links-1.1", "links", "base", "ParamHTTP"),
     ("ivo://ivoa.net/std/SODA#sync-1.0", "sync", "base", "ParamHTTP"),
+    ("ivo://ivoa.net/std/SODA#async-1.0", "async", "full", "ParamHTTP"),
     ("ivo://ivoa.net/std/DALI#examples", "examples", "full", "WebBrowser"),
 ]
 
@@ -174,7 +175,14 @@ def test_every_url_in_capabilities_is_true(client: httpx.Client) -> None:
 
 def test_capabilities_tell_the_limits(client: httpx.Client) -> None:
     text = client.get(f"{VO}/capabilities").text
-    for limit in ("10000 rows", "1000000 at the most", "20000 identifiers", "2900 pixels", "20000 bytes"):
+    for limit in (
+        "10000 rows",
+        "1000000 at the most",
+        "20000 identifiers",
+        "2900 pixels",
+        "20000 bytes",
+        "10000 results",
+    ):
         assert limit in text
 
 

@@ -11,7 +11,7 @@ from imageserv.core.record import ImageRecord
 from imageserv.core.service import Service
 from imageserv.core.sky.footprint import vectors_to_degrees
 
-from .links import SODA_SYNC
+from .links import SODA_ASYNC, SODA_SYNC
 from .links import STANDARD as DATALINK_STANDARD
 from .sia import STANDARD as SIA_STANDARD
 
@@ -58,6 +58,11 @@ def service_examples(service: Service, headers: Mapping[str, str]) -> list[Servi
             found.append(ServiceExample(f"Links of an image of {dataset}", DATALINK_STANDARD, "links", {"ID": did}))
             found.append(_cutout(dataset, record, did))
             place = _place(record)
+            if place is not None and record.pixel_scale is not None:
+                radius = number(10 * record.pixel_scale / 3600)
+                what = {"ID": did, "CIRCLE": f"{place} {radius}", "package": "tar", "PHASE": "RUN"}
+                title = f"A job that cuts an image of {dataset}, and packs the results"
+                found.append(ServiceExample(title, SODA_ASYNC, "async", what))
             if place is not None:
                 found.append(
                     ServiceExample(

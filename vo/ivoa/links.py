@@ -7,7 +7,7 @@ image otherwise.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imageserv.core.answer import FITS
 from imageserv.core.dali.descriptor import Descriptor, Input, descriptor_element
@@ -26,6 +26,7 @@ from imageserv.vo.urls import Urls
 
 STANDARD = "ivo://ivoa.net/std/DataLink#links-1.1"
 SODA_SYNC = "ivo://ivoa.net/std/SODA#sync-1.0"
+SODA_ASYNC = "ivo://ivoa.net/std/SODA#async-1.0"
 
 # DataLink 1.1 section 3.2. The one XML ID is shared with the column of identifiers in answers to searches.
 FIELDS = (
@@ -39,7 +40,6 @@ FIELDS = (
     Field("content_length", "long", "", "byte", "phys.size;meta.file", description="size"),
 )
 
-_NAME = "SODA sync"
 _FITS = FITS["fits"][0]
 
 
@@ -100,7 +100,8 @@ def links(
     document = TableDocument(
         fitting(FIELDS, rows),
         infos=[("standardID", STANDARD)],
-        after=map(descriptor_element, descriptors),
+        # Clients take the first that they find; no row names the jobs, for many expect one row to cut images.
+        after=map(descriptor_element, [*descriptors, *(_of_jobs(urls, each) for each in descriptors)]),
         description="Links of images: the files, and a service that cuts them out.",
     )
     # One row too many makes the writer tell that identifiers are left.
@@ -196,6 +197,24 @@ def _shared_descriptor(urls: Urls, parameters: Iterable[Parameter], id: str) -> 
 
 
 def _descriptor(urls: Urls, id: str, description: str, inputs: Sequence[Input]) -> Descriptor:
-    number = id.rpartition("-")[2]
-    name = _NAME if number == "1" else f"{_NAME} {number}"
+    name = "SODA sync" + _number(id)
     return Descriptor(SODA_SYNC, urls.vo("sync"), name, description, tuple(inputs), id=id, content_type=_FITS)
+
+
+def _of_jobs(urls: Urls, sync: Descriptor) -> Descriptor:
+    """Describe the same cutouts as jobs, which take several of most parameters."""
+    return replace(
+        sync,
+        standard_id=SODA_ASYNC,
+        access_url=urls.vo("async"),
+        name="SODA async" + _number(sync.id),
+        description=f"As a job, many at once: {sync.description[0].lower()}{sync.description[1:]}",
+        id=sync.id.replace("sync", "async"),
+        content_type="",
+    )
+
+
+def _number(id: str) -> str:
+    """Return what tells the name of a service from those of others: nothing for the first."""
+    number = id.rpartition("-")[2]
+    return "" if number == "1" else f" {number}"

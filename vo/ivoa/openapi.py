@@ -12,6 +12,7 @@ from imageserv.core.service import Service
 from imageserv.vo.schemas import query_parameter
 from imageserv.vo.urls import Urls
 
+from .openapi_jobs import job_paths
 from .parameters import LINKS, RESPONSEFORMAT, SIA
 from .vosi import FORMATS
 
@@ -52,8 +53,8 @@ def openapi(urls: Urls, service: Service) -> dict[str, Any]:
         "info": {
             "title": "ImageServ: Virtual Observatory",
             "version": "1",
-            "description": "SIA 2.0, DataLink 1.1, SODA 1.0, VOSI 1.1 and DALI 1.1. Coordinates are ICRS degrees; names"
-            " of parameters are compared without case.",
+            "description": "SIA 2.0, DataLink 1.1, SODA 1.0, UWS 1.1, VOSI 1.1 and DALI 1.1. Coordinates are ICRS"
+            " degrees; names of parameters are compared without case.",
         },
         "servers": [{"url": urls.vo("").rstrip("/")}],
         "paths": {
@@ -81,6 +82,7 @@ def openapi(urls: Urls, service: Service) -> dict[str, Any]:
                 required=("ID",),
                 also=_TEXT,
             ),
+            **job_paths(),
         },
     }
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from imageserv.core.answer import FITS
+from imageserv.core.config import JobsConfig
 from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.maintenance import Maintenance
 from imageserv.core.obscore import DATALINK
 from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
 
-from .links import SODA_SYNC
+from .links import SODA_ASYNC, SODA_SYNC
 from .links import STANDARD as DATALINK_STANDARD
 from .sia import STANDARD as SIA_STANDARD
 
@@ -77,5 +78,16 @@ def capabilities(urls: Urls, service: Service) -> list[Capability]:
             f"Cutouts of images, of at most {limits.max_pixels} pixels in all planes. A request's body has at most"
             f" {limits.max_request_bytes} bytes.",
         ),
+        Capability((Interface(urls.vo("async"), "full", version="1.0"),), SODA_ASYNC, _job_limits(service.config.jobs)),
         Capability((Interface(urls.vo("examples"), "full", version="1.1", type="WebBrowser"),), EXAMPLES_STANDARD),
     ]
+
+
+def _job_limits(jobs: JobsConfig) -> str:
+    return (
+        "Cutouts as jobs (UWS 1.1): all images by all stencils, or a table with a cutout in each row. A job has at most"
+        f" {jobs.max_results} results, or {jobs.max_rows} packed into a tar, of {jobs.max_bytes} bytes together. It may"
+        f" execute {jobs.max_seconds} s, upload {jobs.max_upload_bytes} bytes, and is kept {jobs.days} days,"
+        f" {jobs.max_days} at the most. Of unfinished jobs one owner may have {jobs.max_jobs_per_owner}, all without a"
+        f" name {jobs.max_anonymous_jobs}, and all together {jobs.max_jobs}."
+    )

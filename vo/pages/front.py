@@ -49,6 +49,8 @@ def front(urls: Urls, service: Service, headers: Mapping[str, str]) -> str:
                 ", ",
                 link(f"{urls.base}/docs/soda", "cutouts (SODA)"),
                 ", ",
+                link(f"{urls.base}/docs/jobs", "many cutouts as jobs (UWS)"),
+                ", ",
                 link(f"{urls.base}/docs/vosi", "the rest (VOSI, DALI)"),
                 ". The base URL is ",
                 tag("code", urls.vo("").rstrip("/")),

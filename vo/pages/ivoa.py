@@ -1,10 +1,8 @@
 """The pages about the Virtual Observatory's protocols, one each."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from imageserv.core.answer import FITS
-from imageserv.core.dali.documents import Element
-from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dali.soda import SODA
 from imageserv.core.dali.tables import FORMATS as TABLES
 from imageserv.core.obscore import FIELDS
@@ -14,6 +12,8 @@ from imageserv.vo.urls import Urls
 
 from .formats import tiles
 from .html import code, link, page, table, tag
+from .jobs import jobs
+from .tables import at, parameter_table
 
 _SODA_STATUSES = (
     ("200", "", "the cutout; without any parameter but ID the whole image"),
@@ -37,14 +37,14 @@ def sia(urls: Urls, service: Service) -> str:
     limits = service.config.limits
     return page(
         "Searches: SIA 2.0",
-        _at(urls.vo("sia"), "GET, or POST of a form"),
+        at(urls.vo("sia"), "GET, or POST of a form"),
         tag(
             "p",
             "Which images there are: a row for each image that satisfies all constraints. Of several values of one"
             " parameter any will do; a value that is unknown satisfies no constraint. A position meets the image's"
             " outline itself, not a box around it. Names of parameters are compared without case.",
         ),
-        _parameters(SIA),
+        parameter_table(SIA),
         tag(
             "p",
             f"An answer has {limits.default_records} rows unless MAXREC says otherwise, and {limits.max_records} at the"
@@ -68,14 +68,14 @@ def links(urls: Urls, service: Service) -> str:
     most = service.config.limits.max_ids
     return page(
         "Links: DataLink 1.1",
-        _at(urls.vo("links"), "GET, or POST of a form"),
+        at(urls.vo("links"), "GET, or POST of a form"),
         tag(
             "p",
             "What can be done with an image, by its publisher DID: #this is the file itself, unpacked if it is stored"
             " packed, and range requests work on it; #cutout is a service that the same document describes, with the"
             " values that make sense for the image.",
         ),
-        _parameters(LINKS),
+        parameter_table(LINKS),
         tag(
             "p",
             f"Up to {most} identifiers are looked up in one request; if there are more, the last INFO is OVERFLOW."
@@ -96,7 +96,7 @@ def soda(urls: Urls, service: Service) -> str:
     }
     return page(
         "Cutouts: SODA 1.0",
-        _at(urls.vo("sync"), "GET, or POST of a form"),
+        at(urls.vo("sync"), "GET, or POST of a form"),
         tag(
             "p",
             "The pixels of an image that a circle, a range, a polygon or a section touches: the smallest box along the"
@@ -105,7 +105,7 @@ def soda(urls: Urls, service: Service) -> str:
             " is resampled or masked. BAND and POL cut the axes of a cube; an image that has no such axis is given"
             " whole if it overlaps. Coordinates are ICRS degrees.",
         ),
-        _parameters((*SODA, *own.values())),
+        parameter_table((*SODA, *own.values())),
         tag(
             "p",
             "Names of parameters are compared without case, unknown ones are ignored, and each but POL is given once:"
@@ -152,30 +152,7 @@ PAGES: Mapping[str, tuple[str, Callable[[Urls, Service], str]]] = {
     "sia": ("Searches: SIA 2.0", sia),
     "links": ("Links: DataLink 1.1", links),
     "soda": ("Cutouts: SODA 1.0", soda),
+    "jobs": ("Cutouts as jobs: SODA 1.0 and UWS 1.1", jobs),
     "vosi": ("The service about itself: VOSI 1.1 and DALI 1.1", vosi),
 }
 """By their names below ``/docs``."""
-
-
-def _at(url: str, methods: str) -> Element:
-    return tag("p", tag("code", url), f" ({methods})")
-
-
-def _parameters(parameters: Iterable[Parameter]) -> Element:
-    return table(
-        ("parameter", "values", "meaning"),
-        [(each.name, _values(each), each.description) for each in parameters],
-    )
-
-
-def _values(parameter: Parameter) -> str:
-    """Describe the values of a parameter in a few words."""
-    parts: Sequence[str]
-    if parameter.options:
-        return ", ".join(parameter.options)
-    if parameter.xtype:
-        parts = (parameter.xtype, f"in {parameter.unit}" if parameter.unit else "")
-    else:
-        parts = ({"double": "number", "int": "integer", "long": "integer"}.get(parameter.datatype, "text"),)
-    example = f", such as {parameter.example}" if parameter.example else ""
-    return " ".join(filter(None, parts)) + example
