@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from imageserv.core.config import Config, DatasetConfig, Limits, configuration_schema, load
+from imageserv.core.config import Config, DatasetConfig, JobsConfig, Limits, configuration_schema, load
 from imageserv.core.errors import ConfigurationFault
 
 small = """
@@ -194,6 +194,38 @@ def test_a_wrong_value_is_named_and_explained(tmp_path: Path, text: str, key: st
     assert f"  {key}: {wrong}. {described(key)}" in refused(tmp_path, text + "\n" + small).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[jobs]\nrunning = 0", "jobs.running: 0 is less than 1. "),
+        ("[jobs]\nrunning = 65", "jobs.running: 65 is more than 64. "),
+        ('[jobs]\ndatabase = "sqlite:///x"', "jobs.database: 'sqlite:///x' is not of the right form. "),
+        ("[jobs]\nmax_job = 1", "jobs.max_job: there is no such key; do you mean max_jobs? "),
+        ('[authentication.tokens]\nann = ["abc"]', "authentication.tokens.ann.0: 'abc' is not of the right form. "),
+        ('[authentication]\nheader = "X User"', "authentication.header: 'X User' is not of the right form. "),
+        ('[authentication]\nproxies = ["10.0.0.1/8"]', "authentication.proxies: '10.0.0.1/8' is no address and no"),
+    ],
+)
+def test_what_is_wrong_about_jobs_and_owners_is_told(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refused(tmp_path, f"{small}\n{text}\n")
+
+
+def test_jobs_and_owners_are_read(tmp_path: Path) -> None:
+    digest = "A" * 64
+    config = load(
+        written(
+            tmp_path,
+            f'{small}\n[jobs]\nfolder = "work"\nmax_bytes = 1e9\nlist_anonymous = true\n[authentication]\n'
+            f'header = "X-User"\nproxies = ["::1", "10.0.0.0/8"]\n[authentication.tokens]\nann = ["{digest}"]\n',
+        ),
+        {"IMAGESERV_JOBS__DAYS": "2", "IMAGESERV_JOBS__DATABASE": "postgresql://u@h/d"},
+    )
+    assert (config.jobs.folder, config.jobs.max_bytes, config.jobs.list_anonymous) == (tmp_path / "work", 10**9, True)
+    assert (config.jobs.days, config.jobs.database) == (2, "postgresql://u@h/d")
+    assert config.authentication.tokens == {"ann": (digest.lower(),)}
+    assert (config.authentication.header, config.authentication.proxies) == ("X-User", ("::1", "10.0.0.0/8"))
+
+
 def test_an_empty_path_serves_at_the_root(tmp_path: Path) -> None:
     assert load(written(tmp_path, 'path = ""\n' + small), {}).path == ""
 
@@ -304,6 +336,10 @@ def test_the_defaults_of_schema_and_program_are_the_same() -> None:
     assert {field.name: field.default for field in fields(Limits)} == {
         name: schema["default"] for name, schema in limits.items()
     }
+    jobs = properties["jobs"]["properties"]
+    assert {
+        field.name: str(field.default) for field in fields(JobsConfig) if field.name not in ("folder", "database")
+    } == {name: str(schema["default"]) for name, schema in jobs.items() if name not in ("folder", "database")}
     defaults = {field.name: field.default for field in fields(Config)}
     for name in ("base_url", "path", "authority", "cache_bytes"):
         assert defaults[name] == properties[name]["default"]
