@@ -25,7 +25,7 @@ def post(site: Any, **data: Any) -> str:
 
 def test_pyvo_drives_a_job(site: Any, worker: None) -> None:
     url = post(site, ID=[site.dids["zero"], site.dids["zero"]], CIRCLE=CIRCLES)
-    job = AsyncTAPJob(url)
+    job: Any = AsyncTAPJob(url)
     assert (job.phase, job.job_id, job.owner, job.uws_version) == ("PENDING", url.rsplit("/", 1)[1], None, "1.1")
     job.execution_duration = 100
     assert job.execution_duration.sec == 100
