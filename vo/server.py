@@ -77,7 +77,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int, *, work: b
         Whether to keep a worker for jobs, too.
     """
     config = Config(
-        partial(open_app, configuration),
+        partial(open_app, configuration, os.getpid()),
         factory=True,
         workers=workers,
         log_config=logs.CONFIG,
@@ -99,9 +99,15 @@ def serve(configuration: Path, listener: socket.socket, workers: int, *, work: b
             keeper.stop()
 
 
-def open_app(configuration: Path) -> Starlette:
-    """Make the application of one worker; one that cannot start ends the service instead of being tried for ever."""
-    _end_with(os.getppid())
+def open_app(configuration: Path, supervisor: int) -> Starlette:
+    """Make the application of one worker; one that cannot start ends the service instead of being tried for ever.
+
+    Parameters
+    ----------
+    supervisor
+        Its process id, from itself: it may be gone by now.
+    """
+    _end_with(supervisor)
     sys.setswitchinterval(_TURN)
     try:
         return create_app(open_service(load(configuration)))

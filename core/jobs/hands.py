@@ -61,11 +61,12 @@ class Hand:
             Raised if it cannot be had.
         """
         self.launch()
-        if self._ready or self._line is None:
+        line = self._line  # whoever kills it meanwhile takes that away
+        if self._ready:
             return
         try:
-            if self._line.poll(_START):
-                self._line.recv()
+            if line is not None and line.poll(_START):
+                line.recv()
                 self._ready = True
                 return
         except (EOFError, OSError):

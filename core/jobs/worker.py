@@ -70,6 +70,8 @@ class Worker:
             try:
                 hand.start()
             except HandLost as lost:
+                if self._closing.is_set():
+                    threading.Event().wait()
                 raise ConfigurationFault(f"a process that computes cannot be started: it {lost}") from lost
             self._hands.put(hand)
         self._insist(lambda: self._store.beat(self.name))

@@ -13,17 +13,19 @@ import pytest
 
 from imageserv.core.config import load
 from imageserv.core.jobs.places import store_of
+from imageserv.vo import cli
 
 ASYNC = "/api/image/vo/async"
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(plain: Any) -> Run:
+def run(plain: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     def invoke(*arguments: str) -> tuple[int, str, str]:
-        command = [sys.executable, "-m", "imageserv.vo.cli", "jobs", *arguments, "--config", str(plain.path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout, done.stderr
+        monkeypatch.setattr(sys, "argv", ["imageserv", "jobs", *arguments, "--config", str(plain.path)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return int(stopped.value.code or 0), *capfd.readouterr()
 
     return invoke
 
