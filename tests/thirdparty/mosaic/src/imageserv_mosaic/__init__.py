@@ -44,7 +44,7 @@ _PARTS = {"mask": "_ood_", "weight": "_oow_"}
 _SECOND = 1 / 86400  # in days
 
 
-class Mosaic:
+class MosaicPlugin:
     """The plugin."""
 
     imageserv_contract = 1
