@@ -27,10 +27,9 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 numpydoc_show_class_members = False
-numpydoc_validation_checks = {"GL01", "GL02", "SS03", "PR01", "PR02", "PR10"} - {"GL01", "GL02", "PR01"}
 
 # A copied command has neither its prompt nor what it answers.
 copybutton_prompt_text = "$ "

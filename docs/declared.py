@@ -159,7 +159,7 @@ def v1_datasets() -> str:
         together = [
             (
                 what,
-                "; ".join(
+                " **or** ".join(
                     ", ".join(f"({code(each)})" if each in (*OPTIONAL, *names) else code(each) for each in alternative)
                     for alternative in alternatives
                 ),
@@ -354,7 +354,7 @@ def hooks() -> str:
         if name.startswith("imageserv_"):
             arguments = ", ".join(inspect.signature(function).parameters)
             parts.append(f"## `{name}({arguments})`")
-            parts.append(f"```{{eval-rst}}\n.. autofunction:: imageserv.core.hookspecs.{name}\n```")
+            parts.append(f"```{{eval-rst}}\n.. autofunction:: imageserv.core.hookspecs.{name}\n   :no-contents-entry:\n```")
     return "\n\n".join(parts)
 
 
