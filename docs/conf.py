@@ -18,7 +18,7 @@ version = release = version_of("imageserv")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
 root_doc = "index"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "explanation/measured.md"]
 default_role = "py:obj"
 nitpicky = False
 
