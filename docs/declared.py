@@ -203,7 +203,8 @@ def _answers(which: str, path: str, method: str = "get") -> Mapping[str, Any]:
 
 def _statuses(answers: Mapping[str, Any]) -> str:
     rows = [
-        (status, prose(answer["description"]), words(answer.get("content", {}))) for status, answer in sorted(answers.items())
+        (status, prose(answer["description"]), words(answer.get("content", {})))
+        for status, answer in sorted(answers.items())
     ]
     return table(("status", "meaning", "media types"), rows)
 
@@ -297,7 +298,11 @@ def settings() -> str:
         if value["type"] == "object" and "properties" in value:
             parts += [f"## `[{name}]`", prose(value["description"]), _keys(value["properties"], (name,))]
     repositories = schema["properties"]["repositories"]
-    parts += ["## `[repositories.<db id>]`", prose(repositories["description"]), _keys(tables["repository"]["properties"])]
+    parts += [
+        "## `[repositories.<db id>]`",
+        prose(repositories["description"]),
+        _keys(tables["repository"]["properties"]),
+    ]
     datasets = tables["repository"]["properties"]["datasets"]
     parts += ["## `[repositories.<db id>.datasets.<name>]`", prose(datasets["description"])]
     parts += [_keys(tables["dataset"]["properties"])]
@@ -321,7 +326,9 @@ def _keys(properties: Mapping[str, Any], where: tuple[str, ...] | None = None) -
 
 def commands() -> str:
     """Write every command, with its arguments and options."""
-    return "\n\n".join(part for name, command in cli.commands.items() for part in _command(("imageserv", name), command))
+    return "\n\n".join(
+        part for name, command in cli.commands.items() for part in _command(("imageserv", name), command)
+    )
 
 
 def _command(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
@@ -348,14 +355,9 @@ def _command(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
 
 
 def hooks() -> str:
-    """Write every hook: who must have it, and its specification."""
-    parts: list[str] = []
-    for name, function in vars(hookspecs).items():
-        if name.startswith("imageserv_"):
-            arguments = ", ".join(inspect.signature(function).parameters)
-            parts.append(f"## `{name}({arguments})`")
-            parts.append(f"```{{eval-rst}}\n.. autofunction:: imageserv.core.hookspecs.{name}\n   :no-contents-entry:\n```")
-    return "\n\n".join(parts)
+    """Write every hook's specification."""
+    names = [name for name in vars(hookspecs) if name.startswith("imageserv_")]
+    return "\n\n".join(f"```{{eval-rst}}\n.. autofunction:: imageserv.core.hookspecs.{name}\n```" for name in names)
 
 
 # --- the kit

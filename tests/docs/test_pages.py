@@ -9,9 +9,7 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 RUN = re.compile(r"^ *```(console|python)$", re.MULTILINE)
-PAGES = sorted(
-    str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if RUN.search(page.read_text("utf-8"))
-)
+PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if RUN.search(page.read_text("utf-8")))
 
 NEEDED = {"tutorials/topcat.md": "stilts", "tutorials/curl.md": "curl"}
 """Programs that Debian has and PyPI has not."""
