@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -80,7 +80,7 @@ def _configuration() -> str:
 
 
 @contextmanager
-def _shipped() -> Iterator[Service]:
+def _shipped() -> Generator[Service]:
     """Open a service of the shipped datasets."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "imageserv.toml"
@@ -316,8 +316,8 @@ def _keys(properties: Mapping[str, Any], where: tuple[str, ...] | None = None) -
         default = code(json.dumps(schema["default"])) if "default" in schema else ""
         meaning = prose(schema["description"])
         if where is not None and schema["type"] in ("string", "integer"):
-            meaning += f" Variable: {code('IMAGESERV_' + '__'.join((*where, key)).upper())}."
-        rows.append((code(key), type_words[schema["type"]], default, meaning))
+            meaning += f"<br>{code('IMAGESERV_' + '__'.join((*where, key)).upper())}"
+        rows.append((code(key), type_words[schema["type"]].removeprefix("a ").removeprefix("an "), default, meaning))
     return table(("key", "type", "default", "meaning"), rows)
 
 

@@ -127,7 +127,7 @@ def test_variables_override_what_the_page_says_they_do(tmp_path: Path) -> None:
     path = tmp_path / "imageserv.toml"
     path.write_text('[repositories.a]\nroot = "."\n[repositories.a.datasets.image]\nplugin = "image"\n', "utf-8")
     plain = load(path, {})
-    variables = re.findall(r"Variable: `([A-Z_]+)`", page("reference/configuration.md"))
+    variables = re.findall(r"<br>`(IMAGESERV_[A-Z_]+)`", page("reference/configuration.md"))
     assert len(variables) > 15
     words = {"IMAGESERV_BASE_URL": "http://example.org", "IMAGESERV_PATH": "/other"}
     for variable in variables:
@@ -137,7 +137,7 @@ def test_variables_override_what_the_page_says_they_do(tmp_path: Path) -> None:
 
 def _loads_otherwise(path: Path, plain: Any, environ: Mapping[str, str]) -> bool:
     try:
-        return load(path, environ) != plain
+        return bool(load(path, environ) != plain)
     except imageserv.core.errors.ConfigurationFault:
         return False
 
