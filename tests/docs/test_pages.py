@@ -11,13 +11,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 RUN = re.compile(r"^ *```(console|python)$", re.MULTILINE)
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if RUN.search(page.read_text("utf-8")))
 
-NEEDED = {"tutorials/topcat.md": "stilts", "tutorials/curl.md": "curl"}
-"""Programs that Debian has and PyPI has not."""
+PROGRAMS = re.compile(r"^\$ (curl|stilts) ", re.MULTILINE)
+"""What pages use that Debian has and PyPI has not."""
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(page: str, follow: Callable[[Path], None]) -> None:
-    program = NEEDED.get(page)
-    if program is not None and shutil.which(program) is None:
-        pytest.skip(f"no {program} on this machine (Debian's package of that name)")
+    for program in set(PROGRAMS.findall((DOCS / page).read_text("utf-8"))):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} on this machine (Debian's package of that name)")
     follow(DOCS / page)
