@@ -213,10 +213,11 @@ def _resources(which: str) -> str:
     document = _openapi(which)
     base = document["servers"][0]["url"].removeprefix("https://images.example.org")
     rows: list[tuple[str, str, str]] = []
-    for path, methods in document["paths"].items():
-        summary = methods["get"]["summary"].replace("DB", "a repository")
-        shown = f"{base}{path}".replace("/DB", "/<db id>")
-        rows.append((code(shown), ", ".join(method.upper() for method in methods), summary))
+    for path, operations in document["paths"].items():
+        summary = operations["get"]["summary"].replace("DB", "a repository")
+        shown = f"{base}{path}".replace("/DB", "/<db id>").replace("{id}", "<id>")
+        methods = [method.upper() for method in operations if method != "parameters"]
+        rows.append((code(shown), ", ".join(methods), summary))
     return table(("path", "methods", "what it answers"), rows)
 
 
