@@ -183,8 +183,9 @@ def links() -> str:
 
 
 def soda() -> str:
-    """Write what cutouts take."""
-    return _parameters(SODA)
+    """Write what cutouts take, and what shipped datasets add to that."""
+    own = {each.name: each for dataset in _declarations().values() for each in dataset.parameters}
+    return _parameters((*SODA, *own.values()))
 
 
 def columns() -> str:
