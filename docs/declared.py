@@ -44,6 +44,8 @@ from imageserv.vo.v1.parameters import OPTIONAL, accepted, declare
 
 _KINDS = {"char": "text", "double": "number", "int": "integer", "long": "integer"}
 _OWN = Dataset("", ())
+_OVERRIDDEN = ("limits", "jobs")
+"""The tables of the configuration whose keys the environment overrides, as those at its top."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -298,7 +300,11 @@ def settings() -> str:
     parts = ["## At the top of the file", _keys(top, ())]
     for name, value in schema["properties"].items():
         if value["type"] == "object" and "properties" in value:
-            parts += [f"## `[{name}]`", prose(value["description"]), _keys(value["properties"], (name,))]
+            parts += [
+                f"## `[{name}]`",
+                prose(value["description"]),
+                _keys(value["properties"], (name,) if name in _OVERRIDDEN else None),
+            ]
     repositories = schema["properties"]["repositories"]
     parts += [
         "## `[repositories.<db id>]`",

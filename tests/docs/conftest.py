@@ -132,8 +132,9 @@ class Reader:
             (self.bin / name).chmod(0o755)
         own = {name: value for name, value in os.environ.items() if not name.startswith("IMAGESERV_")}
         path = os.pathsep.join([str(self.bin), os.environ["PATH"]])
+        modules = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
         url = f"http://127.0.0.1:{self.port}"
-        self.environment = own | {"PATH": path, "PYTHONPATH": str(site), "IMAGESERV_BASE_URL": url}
+        self.environment = own | {"PATH": path, "PYTHONPATH": modules, "IMAGESERV_BASE_URL": url}
 
     def follow(self) -> None:
         """Do what the page says."""
