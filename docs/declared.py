@@ -276,17 +276,12 @@ def faults() -> str:
     for kind in _tree(errors.ImageServError):
         error = kind("")
         fault = fault_of(error)
-        rows.append(
-            (
-                code(kind.__name__),
-                str(fault.status),
-                code(fault.name),
-                code(fault.word),
-                code(soda_word(error)),
-                (inspect.getdoc(kind) or "").splitlines()[0],
-            )
-        )
-    return table(("exception", "status", "v1", "SIA, DataLink", "SODA", "meaning"), rows[1:])
+        told = [code(fault.word), f"SODA: {code(soda_word(error))}"]
+        if fault.name != kind.__name__:
+            told.append(f"v1: {code(fault.name)}")
+        meaning = (inspect.getdoc(kind) or "").splitlines()[0]
+        rows.append((code(kind.__name__), str(fault.status), "<br>".join(told), prose(meaning)))
+    return table(("exception", "status", "begins with", "meaning"), rows[1:])
 
 
 # --- configuration

@@ -219,7 +219,7 @@ def test_errors(client: httpx.Client) -> None:
         if issubclass(kind, imageserv.core.errors.ImageServError) and kind is not imageserv.core.errors.ImageServError:
             assert re.search(rf"^\| `{name}` \| \d\d\d \|", text, re.MULTILINE), name
     answer = client.get("/api/image/v1/nowhere?ds=raw")
-    assert f"| {answer.status_code} | `{answer.json()['exception']}` |" in text
+    assert f"| `{answer.json()['exception']}` | {answer.status_code} |" in text
 
 
 def test_metrics_and_logs(client: httpx.Client) -> None:

@@ -17,7 +17,7 @@ PROGRAMS = re.compile(r"^\$ (curl|stilts) ", re.MULTILINE)
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(page: str, follow: Callable[[Path], None]) -> None:
-    for program in set(PROGRAMS.findall((DOCS / page).read_text("utf-8"))):
+    for program in set[str](PROGRAMS.findall((DOCS / page).read_text("utf-8"))):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} on this machine (Debian's package of that name)")
     follow(DOCS / page)
