@@ -137,7 +137,10 @@ def test_a_thousand_mixed_requests_from_twenty_clients(demo: Any, start: Start) 
     time.sleep(0.5)
     after = descriptors(worker)
     grown = {name: count for name, count in (after - before).items() if not name.startswith(("socket:", "anon_inode"))}
-    assert grown == {}
+    # A registry has a connection for each question that is answered at the same time: one in each thread, at the most.
+    registries = {name: count for name, count in grown.items() if ".sqlite" in name}
+    assert all(count <= 4 for count in registries.values())
+    assert {name: count for name, count in grown.items() if name not in registries} == {}
     assert serving(process.pid) == [worker]
     assert not list(demo.folder.rglob("*.part"))
 

@@ -156,10 +156,15 @@ def test_a_right_plugin_passes_every_test(judged: dict[str, dict[str, str]]) -> 
     assert set(judged["Right"].values()) == {"passed"}  # none is skipped, either
 
 
+BY_CHANCE = {"RefusesInTheDark": {"test_other_integers_are_refused"}}
+"""What fails too where the integers that are tried lead to a data id which the plugin refuses."""
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_fault_is_named(name: str, judged: dict[str, dict[str, str]]) -> None:
     assert judged[name], "no test ran"
-    assert failed(judged[name]) == set(EXPECTED[name])
+    expected = set(EXPECTED[name])
+    assert expected <= failed(judged[name]) <= expected | BY_CHANCE.get(name, set())
 
 
 def test_a_key_that_has_another_meaning_in_v1_is_refused_by_check(tmp_path: Path) -> None:
