@@ -3,13 +3,23 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .fits.cards import make_card
 from .record import ImageRecord
 from .sky.stencil import Section
 
+if TYPE_CHECKING:
+    from .fits.output import Source
+
 REPORT = ("CUTID", "CUTREQ", "CUTBOX", "CUTCLIP", "CUTCOVER", "CUTCAND")
 """The keywords of a report: of an image that is a cutout itself they are left out, for they are not its cutout's."""
+
+MOST_SOURCES = 99
+"""Of how many images a cutout can be made: their cards are numbered."""
+
+SOURCES = tuple(f"{word}{number}" for word in ("CUTSRC", "CUTSEC") for number in range(1, MOST_SOURCES + 1))
+"""The keywords that name these, and the pixels that each gave; left out of images that are cutouts themselves, too."""
 
 TILES = "fits.fz"
 """The short name of FITS with tile-compressed planes (FITS 4.0 section 10), and how names of such files end."""
@@ -22,6 +32,9 @@ FITS = {
 
 CUTOUT_TYPES = tuple(media_type for types in FITS.values() for media_type in types)
 """The media types that a cutout can have."""
+
+_NEARLY_ALL = 0.999999
+"""What is missing one pixel is not covered, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +51,22 @@ class Report:
         image's projection does not show all of the stencil.
     candidates
         Number of images that contain the position.
+    sources
+        Of a cutout of several images those that gave its pixels: publisher DID, and what it gave. `requested`
+        and `delivered` count on in the parent's grid of pixels beyond its edges; what no image has is without data.
     """
 
     parent: str
     requested: Section | None
     delivered: Section
     candidates: int
+    sources: tuple[tuple[str, "Source"], ...] = ()
 
     @property
     def clipped(self) -> bool:
-        """Whether the image has less than was asked for."""
+        """Whether the image has, or all of several have, less than was asked for."""
+        if self.sources:
+            return self.coverage != 1.0
         return self.delivered != self.requested and self._covered != self.requested
 
     @property
@@ -55,6 +74,9 @@ class Report:
         """The fraction of the requested pixels that the image has, to six digits; None if they cannot be told."""
         if self.requested is None:
             return None
+        if self.sources:
+            covered = sum([source.pixels for _, source in self.sources]) / _pixels(self.requested)
+            return float(f"{covered:.6g}") if covered == 1 else min(float(f"{covered:.6g}"), _NEARLY_ALL)
         if self.requested == self.delivered:
             return 1.0
         return float(f"{_pixels(self._covered) / _pixels(self.requested):.6g}")
@@ -79,11 +101,15 @@ class Report:
             (self.coverage, "fraction of the request that is covered"),
             (self.candidates, "number of images that contain the position"),
         )
-        return [
+        cards = [
             make_card(keyword, value, comment)
             for keyword, (value, comment) in zip(REPORT, facts, strict=True)
             if value is not None
         ]
+        for number, (identifier, source) in enumerate(self.sources, 1):
+            cards.append(make_card(f"CUTSRC{number}", identifier))
+            cards.append(make_card(f"CUTSEC{number}", str(source.section), "box of its pixels in this cutout"))
+        return cards
 
 
 def _pixels(section: Section) -> int:

@@ -163,6 +163,9 @@ class Dataset:
     parameters
         What a cutout request may say to this dataset alone. Their values
         reach ``imageserv_cutout`` as ``request.parameters``. A name is neither a key's nor a protocol's own.
+    sky_maps
+        Names of sky maps on which its images lie, each with the values of `parameters` that make a cutout of several of
+        them: then the place alone says where, and need not be in any image.
     examples
         Requests that documentation and the demo show.
     """
@@ -177,11 +180,16 @@ class Dataset:
     instrument: str = ""
     o_ucd: str = ""
     parameters: tuple[Parameter, ...] = ()
+    sky_maps: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
     examples: tuple[Example, ...] = field(default=())
 
     def key(self, name: str) -> Key | None:
         """Return the key of that name, compared without case, or None."""
         return next((key for key in self.keys if key.name.lower() == name.lower()), None)
+
+    def over_sky_map(self, parameters: Mapping[str, object]) -> bool:
+        """Tell whether values of `parameters` make a cutout over a sky map."""
+        return any(values.items() <= parameters.items() for values in self.sky_maps.values())
 
     def band(self, name: str | None) -> Band | None:
         """Return the filter of that name, or None."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # only for annotations: these modules are far heavier than th
     from .candidate import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
+    from .neighbours import Neighbours
 
 CONTRACT = 1
 """The version of the contract: see "Versions and deprecation" above."""
@@ -91,7 +92,9 @@ def imageserv_recognise(file: "CandidateFile") -> Sequence[Found] | None:
 
 
 @hookspec(firstresult=True)
-def imageserv_cutout(image: "OpenImage", request: "CutoutRequest") -> "Cutout":  # type: ignore[empty-body]
+def imageserv_cutout(  # type: ignore[empty-body]
+    image: "OpenImage", request: "CutoutRequest", neighbours: "Neighbours"
+) -> "Cutout":
     """Cut one image as a request says.
 
     Return cards and buffers, not finished bytes; `imageserv.core.fits.engine.cut`
@@ -101,6 +104,11 @@ def imageserv_cutout(image: "OpenImage", request: "CutoutRequest") -> "Cutout": 
     ``request.parameters`` holds the values of the parameters that the dataset
     declares (`Dataset.parameters`), as their ``parse`` gave them, by declared
     name: only those that the client sent. The same request must give the same bytes.
+
+    A cutout may be made of several images of the dataset: ``neighbours.find(data_id)``
+    and ``neighbours.meeting(shape)`` find them, ``neighbours.open(record)`` opens one as
+    `image` is; `imageserv.core.fits.stitch` puts together those that share one grid of
+    pixels. Leave the argument out if you do not need it.
     """
 
 

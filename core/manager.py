@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .candidate import CandidateFile
     from .fits.engine import Cutout, CutoutRequest
     from .fits.opened import OpenImage
+    from .neighbours import Neighbours
 
 DATASETS = "imageserv.dataset"
 EXTENSIONS = "imageserv.extension"
@@ -114,9 +115,9 @@ class DatasetPlugin:
         found: Sequence[Found] | None = self._hooks["imageserv_recognise"](file=file)
         return found
 
-    def cutout(self, image: "OpenImage", request: "CutoutRequest") -> "Cutout":
-        """Cut one image as a request says."""
-        cutout: Cutout = self._hooks["imageserv_cutout"](image=image, request=request)
+    def cutout(self, image: "OpenImage", request: "CutoutRequest", neighbours: "Neighbours") -> "Cutout":
+        """Cut one image as a request says, with what it needs of others."""
+        cutout: Cutout = self._hooks["imageserv_cutout"](image=image, request=request, neighbours=neighbours)
         return cutout
 
     def demo(self) -> Demo | None:
@@ -133,8 +134,11 @@ def _routed(manager: pluggy.PluginManager, hook: str, others: Sequence[object]) 
     caller = manager.subset_hook_caller(hook, others)
     impls = caller.get_hookimpls()
     names = caller.spec.argnames if caller.spec is not None else ()
-    if len(impls) == 1 and not (impls[0].wrapper or impls[0].hookwrapper) and impls[0].argnames == tuple(names):
-        return impls[0].function
+    if len(impls) == 1 and not (impls[0].wrapper or impls[0].hookwrapper):
+        function, taken = impls[0].function, impls[0].argnames
+        if taken == tuple(names):
+            return function
+        return lambda **given: function(*[given[name] for name in taken])
     return caller
 
 

@@ -24,10 +24,12 @@ from .fits.files import FileStore, UnpackedCache
 from .fits.layout import Layout
 from .fits.opened import OpenImage
 from .fits.openimages import OpenImages
-from .fits.output import Cutout, header_text, write, write_headers
+from .fits.output import header_text, write_headers
 from .identifiers import publisher_did
 from .ingest import Ingest, Progress, Summary, changed_beside, recipe, walk
 from .manager import DatasetPlugin, Plugins
+from .neighbours import Neighbours
+from .prepared import PreparedCutout
 from .record import FileStamp, ImageRecord, Plane
 from .registry import WritableRegistry
 from .registry.sqlite import open_registry
@@ -222,13 +224,25 @@ class Repository:
                 what = f"the science id {science_id}"
             case ByDataId(data_id):
                 data_id = plugin.declaration.check_data_id(data_id)
-                record = self.registry.by_science_id(plugin.name, plugin.science_id(data_id))
-                if record is not None and dict(record.data_id) != dict(data_id):
-                    record = None  # two data ids with one hashed science id
+                record = self.by_data_id(plugin, data_id)
                 what = "the data id " + ", ".join(f"{key}={value}" for key, value in data_id.items())
         if record is None:
             raise NotFoundFault(f"{self.name} has no {plugin.name} image with {what}")
         return Selection(record, 1, self.publisher_did(record))
+
+    def by_data_id(self, plugin: DatasetPlugin, data_id: DataId) -> ImageRecord | None:
+        """Return the image of a data id, None if there is none.
+
+        Raises
+        ------
+        UsageFault
+            Raised if the data id is not complete or not valid.
+        """
+        data_id = plugin.declaration.check_data_id(data_id)
+        record = self.registry.by_science_id(plugin.name, plugin.science_id(data_id))
+        if record is not None and dict(record.data_id) != dict(data_id):
+            return None  # two data ids with one hashed science id
+        return record
 
     def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None, wait: bool) -> Selection:
         records = [
@@ -342,12 +356,18 @@ class Repository:
             raise _unreadable(path, error) from error
 
     def cutout(self, selection: Selection, request: CutoutRequest, *, wait: bool = True) -> CutoutAnswer:
-        """Cut an image and write the answer.
+        """Cut an image and write the answer; raises what `prepare` and `PreparedCutout.write` do."""
+        prepared = self.prepare(selection, request, wait=wait)
+        record, as_tiles = prepared.selection.record, prepared.cutout.as_tiles
+        return CutoutAnswer(prepared.write(wait=wait), prepared.report, record, as_tiles)
+
+    def prepare(self, selection: Selection, request: CutoutRequest, *, wait: bool = True) -> PreparedCutout:
+        """Plan a cutout: no pixel is read yet.
 
         Parameters
         ----------
         wait
-            Whether it may take a while: to open the image, to decode it, to read it from the disk, to copy a lot.
+            Whether it may take a while: to open the image, to find and open others, to decode it.
 
         Raises
         ------
@@ -369,15 +389,25 @@ class Repository:
         image = self.open(selection.record, wait=wait)
         if image.compressed and not wait:
             raise WouldWait
-        cutout, report = self._cut(image, selection, request)
-        if not (wait or image.at_hand(cutout)):
-            raise WouldWait
-        return CutoutAnswer(write(cutout, report.cards()), report, image.record, cutout.as_tiles)
+        plugin = self.datasets[selection.record.dataset]
+        neighbours = Neighbours(self, plugin, wait=wait)
+        cutout = plugin.cutout(image, request, neighbours)
+        report = Report(
+            selection.publisher_did,
+            cutout.requested,
+            cutout.delivered,
+            selection.candidates,
+            tuple([(self.publisher_did(source.record), source) for source in cutout.sources]),
+        )
+        if neighbours.asked or image.record is not selection.record:
+            others = tuple(record for record in neighbours.opened if record.science_id != image.record.science_id)
+            selection = replace(selection, record=image.record, others=others if neighbours.asked else None)
+        return PreparedCutout(image, cutout, report, selection)
 
     def cutout_headers(self, selection: Selection, request: CutoutRequest) -> str:
         """Return the headers that a cutout would have, as text, a card a line; raises what `cutout` does."""
-        cutout, report = self._cut(self.open(selection.record), selection, request)
-        return write_headers(cutout, report.cards())
+        prepared = self.prepare(selection, request)
+        return write_headers(prepared.cutout, prepared.report.cards())
 
     def headers(self, selection: Selection) -> str:
         """Return the headers of an image's file, as text, a card a line.
@@ -388,10 +418,6 @@ class Repository:
             Raised if the file cannot be read.
         """
         return header_text(hdu.header for hdu in self.open(selection.record).layout.hdus)
-
-    def _cut(self, image: OpenImage, selection: Selection, request: CutoutRequest) -> tuple[Cutout, Report]:
-        cutout = self.datasets[selection.record.dataset].cutout(image, request)
-        return cutout, Report(selection.publisher_did, cutout.requested, cutout.delivered, selection.candidates)
 
     def whole(self, selection: Selection) -> StoredFile:
         """Return the stored file of an image, unpacked.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .dataset import DataId
-from .record import ImageRecord
+from .record import FileStamp, ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,29 @@ class Selection:
     ----------
     candidates
         How many images contained the point; 1 for an image named by an id.
+    others
+        The other images that its cutout is made of; None if that depends on no other.
     """
 
     record: ImageRecord
     candidates: int
     publisher_did: str
+    others: tuple[ImageRecord, ...] | None = None
 
     @property
     def fingerprint(self) -> str:
         """A text that changes when a stored file does."""
-        files = [f"{file.path} {file.size} {file.mtime_ns}" for file in (self.record.file, *self.record.beside)]
+        files = [f"{file.path} {file.size} {file.mtime_ns}" for file in self._files]
         return " ".join([self.publisher_did, *files])
 
     @property
-    def modified(self) -> float:
-        """When the last of the stored files was, in seconds since 1970."""
-        return max(file.mtime_ns for file in (self.record.file, *self.record.beside)) / 1e9
+    def modified(self) -> float | None:
+        """When the last of the stored files was, in seconds since 1970.
+
+        None if the answer depends on which other images there are: when one of them came or went no file tells.
+        """
+        return None if self.others is not None else max(file.mtime_ns for file in self._files) / 1e9
+
+    @property
+    def _files(self) -> list[FileStamp]:
+        return [file for record in (self.record, *(self.others or ())) for file in (record.file, *record.beside)]

@@ -10,6 +10,7 @@ from imageserv.core.dataset import DataId, Dataset
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
+from imageserv.core.neighbours import Neighbours
 from imageserv.core.patterns import match_any
 from imageserv.core.record import Found
 
@@ -97,6 +98,6 @@ class FileNamePlugin(ABC):
         return [replace(found, observation=replace(found.observation, title=f"{self.title}: {words}"))]
 
     @hookimpl
-    def imageserv_cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
-        """Cut all planes."""
+    def imageserv_cutout(self, image: OpenImage, request: CutoutRequest, neighbours: Neighbours) -> Cutout:
+        """Cut all planes of one image; a subclass may take others, too."""
         return cut(image, request, drop=self.drop)

@@ -1,19 +1,37 @@
 """Deep coadds: patches of a sky map, each the sum of many Stripe 82 scans, with mask and variance."""
 
+from collections.abc import Mapping
+
 from imageserv.core.candidate import CandidateFile
+from imageserv.core.dali.literals import choice
+from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dataset import DataId, Dataset, Example
 from imageserv.core.demo import Demo
+from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
+from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
+from imageserv.core.neighbours import Neighbours
 from imageserv.core.record import Found
 
 from . import _demo
 from ._exposure import PLANES, TABLE_KEYWORDS, read_exposure
+from ._patches import cut_patches
 from ._plugin import FileNamePlugin
 from ._stripe82 import BANDS, FACILITY, IN_ARCSEC, IN_PIXELS, INSTRUMENT, PATCH_IDS, PATCH_KEYS, templates
 
 _BY_DATA_ID = {"tract": "0", "patch": "225,1", "filter": "i"}
 _BY_POSITION = {"ra": "19.36995", "dec": "-0.3147", "filter": "r", "width": "115", "height": "235"}
 _BY_SCIENCE_ID = {"sid": "23986176", "ra": "9.47103", "dec": "-1.181766"}
+
+STITCH = Parameter(
+    "stitch",
+    choice("true", "false"),
+    "Whether the cutout goes on in other patches of the tract, beyond the inner region of the one that is named.",
+    ucd="meta.code",
+    options=("true", "false"),
+    example="true",
+)
+_STITCHED: Mapping[str, object] = {STITCH.name: "true"}
 
 
 class DeepCoadd(FileNamePlugin):
@@ -29,6 +47,8 @@ class DeepCoadd(FileNamePlugin):
         facility=FACILITY,
         instrument=INSTRUMENT,
         o_ucd="phot.count",
+        parameters=(STITCH,),
+        sky_maps={"deepCoadd_skyMap": _STITCHED},
         examples=(
             Example("I_13 Full image closest to a position", {"ra": "19.37995", "dec": "-0.3146", "filter": "r"}),
             Example("I_14 Full image by data id", _BY_DATA_ID),
@@ -51,6 +71,13 @@ class DeepCoadd(FileNamePlugin):
     def read(self, file: CandidateFile, data_id: DataId) -> Found:
         """Take the planes."""
         return read_exposure(file, data_id)
+
+    @hookimpl
+    def imageserv_cutout(self, image: OpenImage, request: CutoutRequest, neighbours: Neighbours) -> Cutout:
+        """Cut all planes of a patch, and of others if it is wished."""
+        if request.parameters.get(STITCH.name) == _STITCHED[STITCH.name]:
+            return cut_patches(image, request, neighbours, self.drop)
+        return cut(image, request, drop=self.drop)
 
     @hookimpl
     def imageserv_demo(self) -> Demo:

@@ -1,20 +1,18 @@
 """From an image and what is wanted of it to HTTP's response: what v1 and SODA share."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
 from imageserv.core.answer import TILES, Report
 from imageserv.core.filenames import cutout_stem
-from imageserv.core.record import ImageRecord
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
 from imageserv.core.sky.stencil import Section
 
-from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_headers, names, not_modified
+from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_headers, not_modified
 from .threads import Threads
 
 
@@ -82,26 +80,18 @@ def cutout_response(
     ImageServError, WouldWait
         Raised as `Repository.cutout` does.
     """
-
-    def described(record: ImageRecord, report: Mapping[str, str], *, as_tiles: bool) -> Mapping[str, str]:
-        # The record as the file is now, should it have changed since it was ingested.
-        current = selection if record is selection.record else replace(selection, record=record)
-        return image_headers(
-            report,
-            filename=cutout_name(selection, request, as_tiles=as_tiles),
-            etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
-            modified=current.modified,
-        )
-
-    if "if-none-match" in asked:
-        headers = described(repository.open(selection.record, wait=wait).record, {}, as_tiles=request.as_tiles)
-        if names(asked, headers["ETag"]):  # only an answer ever had this tag, so there is one: no need to cut again
-            return Response(None, 304, headers)
-    answer = repository.cutout(selection, request, wait=wait)
-    headers = described(answer.record, _lines(answer.report), as_tiles=answer.as_tiles)
-    if not_modified(asked, headers):
+    prepared = repository.prepare(selection, request, wait=wait)
+    current, as_tiles = prepared.selection, prepared.cutout.as_tiles
+    headers = image_headers(
+        _lines(prepared.report),
+        filename=cutout_name(selection, request, as_tiles=as_tiles),
+        etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
+        modified=current.modified,
+    )
+    if not_modified(asked, headers):  # told before a pixel is read
         return Response(None, 304, headers)
-    return CutoutResponse(answer.content, headers, media_type if answer.as_tiles else _plain(media_type), budget)
+    content = prepared.write(wait=wait)
+    return CutoutResponse(content, headers, media_type if as_tiles else _plain(media_type), budget)
 
 
 def header_response(repository: Repository, selection: Selection, request: CutoutRequest | None) -> Response:

@@ -57,7 +57,7 @@ def plain_name(name: str) -> str:
     return _UNPLAIN.sub("-", name)[-160:].lstrip(".-") or "image"
 
 
-def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float) -> dict[str, str]:
+def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float | None) -> dict[str, str]:
     """Write the headers that an image's answers share, 304 included.
 
     Parameters
@@ -69,12 +69,12 @@ def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modifi
     etag
         From `entity_tag`.
     modified
-        When the stored file was, in seconds since 1970.
+        When the stored file was, in seconds since 1970; None if that does not tell when the answer was another.
     """
     return {
         "Content-Disposition": f'attachment; filename="{plain_name(filename)}"',
         "ETag": etag,
-        "Last-Modified": _date(int(modified)),
+        **({} if modified is None else {"Last-Modified": _date(int(modified))}),
         "Vary": "Accept",
         # A header holds visible ASCII; an identifier may come from a file's name.
         **{f"X-ImageServ-{name}": _visible(value) for name, value in report.items()},
@@ -90,16 +90,12 @@ def _visible(value: str) -> str:
     return value if _VISIBLE.fullmatch(value) else quote(value, safe=_SAFE)
 
 
-def names(asked: Headers, etag: str) -> bool:
-    """Say whether If-None-Match has this very tag (RFC 9110 section 13.1.2; weak tags compare alike)."""
-    return etag in (tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(","))
-
-
 def not_modified(asked: Headers, headers: Mapping[str, str]) -> bool:
     """Say whether a GET or HEAD is answered with 304 (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
     if (tags := asked.get("if-none-match")) is not None:
-        return tags.strip() == "*" or names(asked, headers["ETag"])
-    if (since := asked.get("if-modified-since")) is not None:
+        # Section 13.1.2: weak tags compare alike.
+        return tags.strip() == "*" or headers["ETag"] in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+    if "Last-Modified" in headers and (since := asked.get("if-modified-since")) is not None:
         try:
             return parsedate_to_datetime(headers["Last-Modified"]) <= parsedate_to_datetime(since)
         except (ValueError, TypeError):  # no date, or one without a time zone

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
-from imageserv.core.answer import REPORT
+from imageserv.core.answer import REPORT, SOURCES
 from imageserv.core.errors import UnsupportedFault
 
 from .cards import HeaderTemplate, card_value, make_card, number_card
@@ -23,7 +23,7 @@ from .tileheader import image_header
 Ranges = Sequence[tuple[int, int]]
 """One half-open range of pixels per FITS axis, NAXIS1 first, counted from 0."""
 
-UNTRUE = frozenset({"CHECKSUM", "DATASUM", *REPORT})
+UNTRUE = frozenset({"CHECKSUM", "DATASUM", *REPORT, *SOURCES})
 """What is true of no HDU that goes into a cutout, for the primary header gets a report."""
 
 _UNTRUE_AFTER_A_CUT = UNTRUE | {"DATAMIN", "DATAMAX"}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imageserv.core.record import ImageRecord
 from imageserv.core.sky.stencil import Section
 
 from .cards import BLOCK, CARD, HeaderTemplate, number_card, padded, printable
@@ -45,6 +46,23 @@ class OutputHdu:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """An image that gave pixels to a cutout of several.
+
+    Attributes
+    ----------
+    section
+        The smallest box that has all of them, in pixels of the cutout.
+    pixels
+        How many it gave to each plane.
+    """
+
+    record: ImageRecord
+    section: Section
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cutout:
     """An answer in pieces.
 
@@ -58,12 +76,15 @@ class Cutout:
         axes. `requested` is None if the image's projection cannot show the whole stencil.
     as_tiles
         Whether planes are tile-compressed.
+    sources
+        Of a cutout of several images those that gave its pixels; the others have no data. Else none.
     """
 
     hdus: tuple[OutputHdu, ...]
     requested: Section | None
     delivered: Section
     as_tiles: bool = False
+    sources: tuple[Source, ...] = ()
 
 
 _Header = tuple[HeaderTemplate, Sequence[tuple[int, bytes]], bytes]

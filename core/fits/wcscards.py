@@ -47,7 +47,17 @@ def wcs_cards(hdu: Hdu) -> bytes:
     UnsupportedFault
         Raised if the header has thousands of such cards, or has no number where the WCS needs one.
     """
-    template = HeaderTemplate(hdu.header)
+    cards = sound_cards(hdu.header)
+    if hdu.kind == "compressed":  # the table's axes are not the image's
+        cards = [card for card in cards if not card.startswith(b"NAXIS")]
+        cards.append(make_card("NAXIS", len(hdu.shape)))
+        cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
+    return b"".join(card.ljust(CARD) for card in cards)
+
+
+def sound_cards(header: bytes) -> list[bytes]:
+    """Return the cards of a header that make its WCS, one of each keyword; raises what `wcs_header` does."""
+    template = HeaderTemplate(header)
     cards: list[bytes] = []
     for keyword, places in template.places().items():
         wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
@@ -60,11 +70,7 @@ def wcs_cards(hdu: Hdu) -> bytes:
             raise UnsupportedFault(f"its WCS cannot be used: {keyword} is no number")
     if len(cards) > _MOST_CARDS:
         raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
-    if hdu.kind == "compressed":  # the table's axes are not the image's
-        cards = [card for card in cards if not card.startswith(b"NAXIS")]
-        cards.append(make_card("NAXIS", len(hdu.shape)))
-        cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
-    return b"".join(card.ljust(CARD) for card in cards)
+    return cards
 
 
 def _kind(card: bytes) -> type | None:

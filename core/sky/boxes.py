@@ -69,7 +69,7 @@ def reach(stencil: Box | Shape, wcs: SkyWcs, width: int, height: int) -> Reach:
         Raised if a box is wider than any image can be, or successive vertices of a polygon are opposite to each other.
     """
     if isinstance(stencil, Box):
-        requested = _box(stencil, wcs)
+        requested = pixel_box(stencil, wcs)
         (left, right), (bottom, top) = requested
         if left >= 0 and bottom >= 0 and right <= width and top <= height:
             return Reach(requested, requested)
@@ -94,7 +94,8 @@ def _no_overlap(requested: PixelBox | None, width: int, height: int) -> NoOverla
     )
 
 
-def _box(stencil: Box, wcs: SkyWcs) -> PixelBox:
+def pixel_box(stencil: Box, wcs: SkyWcs) -> PixelBox:
+    """Return the pixels of a box in an image's pixel plane, which may lie beyond the image; raises what `reach` does."""
     center = wcs.to_pixel(stencil.ra, stencil.dec)
     scales = (1.0, 1.0)
     if center is not None and stencil.unit == "deg":
