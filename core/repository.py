@@ -216,8 +216,8 @@ class Repository:
             Raised if there is no such image; for a position, the message says how far the nearest one is.
         """
         match selector:
-            case ByPosition(ra, dec, band):
-                return self._closest(plugin, ra, dec, band, wait)
+            case ByPosition():
+                return self._closest(plugin, selector, wait)
             case ByScienceId(science_id):
                 plugin.data_id(science_id)  # refuses an integer that encodes nothing
                 record = self.registry.by_science_id(plugin.name, science_id)
@@ -244,7 +244,8 @@ class Repository:
             return None  # two data ids with one hashed science id
         return record
 
-    def _closest(self, plugin: DatasetPlugin, ra: float, dec: float, band: str | None, wait: bool) -> Selection:
+    def _closest(self, plugin: DatasetPlugin, place: ByPosition, wait: bool) -> Selection:
+        ra, dec, band = place.ra, place.dec, place.band
         records = [
             record
             for record in self.registry.containing(plugin.name, band, ra, dec)
@@ -257,6 +258,8 @@ class Repository:
         if nearest is None:
             raise NotFoundFault(f"{self.name} has no {which} image with a position on the sky")
         record, distance = nearest
+        if place.anywhere:
+            return Selection(record, 0, self.publisher_did(record))
         raise NotFoundFault(
             f"no {which} image of {self.name} contains ra {ra:g}, dec {dec:g}; the centre of the nearest one,"
             f" {self.publisher_did(record)}, is {distance:.4g} deg away"

@@ -8,11 +8,18 @@ from .record import FileStamp, ImageRecord
 
 @dataclass(frozen=True, slots=True)
 class ByPosition:
-    """The image closest to a place: ICRS degrees, and the band if the dataset has bands."""
+    """The image closest to a place: ICRS degrees, and the band if the dataset has bands.
+
+    Attributes
+    ----------
+    anywhere
+        Whether it is the nearest one if no image contains the place.
+    """
 
     ra: float
     dec: float
     band: str | None
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Selection:
     Attributes
     ----------
     candidates
-        How many images contained the point; 1 for an image named by an id.
+        How many images contained the point; 1 for an image named by an id, 0 for one that is near it.
     others
         The other images that its cutout is made of; None if that depends on no other.
     """

@@ -1,8 +1,8 @@
 """Cutouts across the patches of a tract of a sky map.
 
-The patches of a tract share one grid of pixels, and overlap: each has an inner region, which is its own, and a border that
-it shares with its neighbours (LSST: ``lsst.skymap``). The files do not say how wide the border is; but it is the same for
-all, so that the middle of what two neighbouring columns (or rows) share is where the inner regions of both meet. So:
+The patches of a tract share one grid of pixels, and overlap: each has an inner region, which is its own, and a border
+that it shares with its neighbours (LSST: ``lsst.skymap``). The files do not say how wide the border is; but it is the
+same for all, so that the inner regions of two neighbouring columns (or rows) meet in the middle of what they share. So:
 
 - a pixel comes from the patch whose inner region has it;
 - where that patch is missing, from another whose border has it, the first by column and row;
@@ -184,7 +184,7 @@ def _around(wcs: SkyWcs, box: PixelBox) -> Circle:
         return Circle(0.0, 0.0, 180.0)
     center = vectors[len(vectors) // 2]
     ra, dec = vectors_to_degrees(center)
-    radius = float(separation(center, vectors).max()) * 1.01 + _MARGIN * wcs.pixel_size
+    radius = float(np.degrees(separation(center, vectors).max())) * 1.01 + _MARGIN * wcs.pixel_size
     return Circle(float(ra), float(dec), radius)
 
 

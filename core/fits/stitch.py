@@ -126,8 +126,8 @@ def stitch(
 ) -> Cutout:
     """Put a cutout together.
 
-    It has the planes of the parent, and unless the science plane alone is wanted a further one, `SOURCE`. Pixels that no
-    image gives are without data: NaN, or what `blank` says.
+    It has the planes of the parent, and unless the science plane alone is wanted a further one, `SOURCE`. Pixels that
+    no image gives are without data: NaN, or what `blank` says.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def stitch(
         if image is not parent:
             differing |= _differing(parent.layout.hdus[0], image.layout.hdus[0], image, alike)
             for plane in planes:
-                differing |= _differing(_hdu(parent, plane), _hdu(image, plane), image, alike)
+                differing |= _differing(_found(parent, plane)[1], _found(image, plane)[1], image, alike)
     numbers = {image.record.science_id: number for number, image in enumerate(images, 1)}
     sources = _sources(box, shares, numbers)
     whole = sum(source.pixels for source in sources) == (box[0][1] - box[0][0]) * (box[1][1] - box[1][0])
@@ -192,8 +192,8 @@ def stitch(
     return Cutout(tuple(hdus), requested, Section(box), sources=sources)
 
 
-def _hdu(image: OpenImage, plane: Plane) -> Hdu:
-    """Return the plane of an image that is called as another's.
+def _found(image: OpenImage, plane: Plane) -> tuple[OpenImage, Hdu]:
+    """Return the plane of an image that is called as another's, behind the file that holds it.
 
     Raises
     ------
@@ -202,9 +202,10 @@ def _hdu(image: OpenImage, plane: Plane) -> Hdu:
     """
     for own in image.record.planes:
         if own.name == plane.name:
-            hdu = image.holder(own.file and own.file.path).layout.hdus[own.hdu]
+            holder = image.holder(None if own.file is None else own.file.path)
+            hdu = holder.layout.hdus[own.hdu]
             if hdu.shape == image.science.shape:
-                return hdu
+                return holder, hdu
     raise UnsupportedFault(f"{image.record.identifier} cannot be stitched: it has no {plane.name} like its image")
 
 
@@ -283,9 +284,8 @@ def _pixels(plane: Plane, like: Hdu, box: PixelBox, shares: Sequence[Share], bla
         own = [share for share in shares if share.image is image]
         (x0, x1), (y0, y1) = _around(own)  # read at once: tiles of compressed planes are decoded once
         dx, dy = own[0].offset
-        found = next(each for each in image.record.planes if each.name == plane.name)
-        holder = image.holder(found.file and found.file.path)
-        given = holder.pixels(_hdu(image, plane), [(x0 - dx, x1 - dx), (y0 - dy, y1 - dy)])
+        holder, hdu = _found(image, plane)
+        given = holder.pixels(hdu, [(x0 - dx, x1 - dx), (y0 - dy, y1 - dy)])
         for _, _, ((first, last), (bottom, top)) in own:
             part = given[bottom - y0 : top - y0, first - x0 : last - x0]
             pixels[bottom - low : top - low, first - left : last - left] = part

@@ -95,7 +95,7 @@ def _no_overlap(requested: PixelBox | None, width: int, height: int) -> NoOverla
 
 
 def pixel_box(stencil: Box, wcs: SkyWcs) -> PixelBox:
-    """Return the pixels of a box in an image's pixel plane, which may lie beyond the image; raises what `reach` does."""
+    """Return the pixels of a box in an image's pixel plane, perhaps beyond the image; raises what `reach` does."""
     center = wcs.to_pixel(stencil.ra, stencil.dec)
     scales = (1.0, 1.0)
     if center is not None and stencil.unit == "deg":

@@ -23,6 +23,9 @@ from .query import ImageQuestion
 _SCHEMA: dict[str, Any] = json.loads(files("imageserv.schema").joinpath("request-v1.json").read_text("utf-8"))
 _VALIDATOR = Draft202012Validator(_SCHEMA)
 
+_OF_A_CUTOUT = tuple(_SCHEMA["$defs"]["cutout"]["properties"])
+"""Its members; over a sky map it has one more, which narrows the search as in nearest."""
+
 
 def read_request(repository: Repository, document: Any) -> ImageQuestion:
     """Understand a JSON request.
@@ -39,11 +42,10 @@ def read_request(repository: Repository, document: Any) -> ImageQuestion:
     NotFoundFault
         Raised if the repository has no such dataset.
     UnsupportedFault
-        Raised if the request asks for a cutout of a sky map.
+        Raised if the request asks for a cutout over a sky map, and the dataset has none.
     UsageFault
         Raised if the body does not follow the schema, or contradicts the URL or the dataset's keys.
     """
-    _refuse_sky_map(document)
     error = max(_VALIDATOR.iter_errors(document), key=relevance, default=None)
     if error is not None:
         raise UsageFault(_explain(error), parameter=_path(error))
@@ -53,8 +55,14 @@ def read_request(repository: Repository, document: Any) -> ImageQuestion:
     dataset = repository.dataset(image["ds"].strip())
     whole = image.get("image_id")
     cutout = image.get("cutout", whole)
+    image_id = cutout["image_id"] if whole is None else whole
+    parameters: Mapping[str, object] = {}
     try:
-        selector = _selector(dataset, cutout["image_id"] if whole is None else whole)
+        if "skymap_id" in image_id:
+            parameters = _sky_map(dataset, image_id["skymap_id"])
+            narrowed = {name: value for name, value in cutout.items() if name not in _OF_A_CUTOUT}
+            image_id = {"nearest": {"center": cutout["center"], **narrowed}}
+        selector = _selector(dataset, image_id, anywhere=bool(parameters))
     except UsageFault as fault:
         fault.details.setdefault("accepted", accepted(dataset.declaration))
         raise
@@ -65,7 +73,8 @@ def read_request(repository: Repository, document: Any) -> ImageQuestion:
     unit = UNIT_ALIASES.get(unit, unit)
     # Adding 0.0 makes integers real, and -0.0 equal to 0.0: equal questions shall read equal.
     stencil = box(center["x"] + 0.0, center["y"] + 0.0, size["x"] + 0.0, size["y"] + 0.0, unit)
-    return ImageQuestion(dataset, selector, CutoutRequest(stencil, cutout.get("detail", "planes")))
+    detail = cutout.get("detail", "planes")
+    return ImageQuestion(dataset, selector, CutoutRequest(stencil, detail, parameters=parameters))
 
 
 def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
@@ -87,9 +96,11 @@ def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
     schema["$id"] = url
     data_ids: list[dict[str, Any]] = []
     bands: dict[str, list[str]] = {}
+    sky_maps: dict[str, None] = {}
     band_keys: set[str | None] = set()
     for dataset in datasets:
         data_ids += [variant for variant in _data_id_schemas(dataset) if variant not in data_ids]
+        sky_maps |= dict.fromkeys(dataset.sky_maps)
         band_keys.add(dataset.band_key)
         if dataset.band_key is not None and (key := dataset.key(dataset.band_key)) is not None:
             names = bands.setdefault(key.name, [])
@@ -98,6 +109,10 @@ def published_schema(url: str, datasets: Iterable[Dataset]) -> dict[str, Any]:
     definitions["data_id"] = {"description": definitions["data_id"]["description"], "anyOf": data_ids}
     definitions["nearest"]["properties"] |= {name: {"enum": names} for name, names in bands.items()}
     definitions["nearest"]["additionalProperties"] = False
+    definitions["cutout"]["properties"] |= {name: {"enum": names} for name, names in bands.items()}
+    definitions["cutout"]["additionalProperties"] = False
+    if sky_maps:
+        definitions["skymap_id"]["enum"] = list(sky_maps)
     if len(band_keys) == 1:  # without its filter a place says enough only for a dataset that has none
         definitions["nearest"]["required"] += [name for name in band_keys if name is not None]
     return schema
@@ -132,17 +147,17 @@ def _data_id_schemas(dataset: Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def _refuse_sky_map(document: Any) -> None:
-    """Refuse a kind of request that the original specification has and this service has not (section 8)."""
-    image = document.get("image") if isinstance(document, dict) else None
-    for holder in (image, image.get("cutout")) if isinstance(image, dict) else ():
-        image_id = holder.get("image_id") if isinstance(holder, dict) else None
-        if isinstance(image_id, dict) and "skymap_id" in image_id:
-            raise UnsupportedFault(
-                "cutouts stitched together over a sky map (skymap_id) are not offered:"
-                " name one image by nearest, data_id or science_id",
-                parameter="skymap_id",
-            )
+def _sky_map(dataset: DatasetPlugin, name: str) -> Mapping[str, object]:
+    """Return the parameters that make a cutout over a sky map of a dataset."""
+    known = dataset.declaration.sky_maps
+    if not known:
+        raise UnsupportedFault(
+            f"{dataset.name} has no sky map (skymap_id): name one image by nearest, data_id or science_id",
+            parameter="skymap_id",
+        )
+    if name not in known:
+        raise UsageFault(f"{dataset.name} has no sky map {name!r}; it has {', '.join(known)}", parameter="skymap_id")
+    return known[name]
 
 
 def _path(error: ValidationError) -> str | None:
@@ -158,24 +173,25 @@ def _explain(error: ValidationError) -> str:
     return f"the JSON request does not follow its schema at {_path(error) or 'its top'}: {text}"
 
 
-def _selector(dataset: DatasetPlugin, image_id: Mapping[str, Any]) -> Selector:
+def _selector(dataset: DatasetPlugin, image_id: Mapping[str, Any], *, anywhere: bool) -> Selector:
     if "science_id" in image_id:
         return ByScienceId(int(image_id["science_id"]))
     if "data_id" in image_id:
         return ByDataId(_data_id(dataset.declaration, image_id["data_id"]))
+    holder = "a cutout over a sky map" if anywhere else "nearest"
     nearest = dict(image_id["nearest"])
     center = nearest.pop("center")
     band_key = dataset.declaration.band_key
     band = nearest.pop(band_key, None) if band_key is not None else None
     if nearest:
         name = next(iter(nearest))
-        raise UsageFault(f"{name} is no member of nearest for the dataset {dataset.name}", parameter=name)
+        raise UsageFault(f"{name} is no member of {holder} for the dataset {dataset.name}", parameter=name)
     if band_key is not None:
         if band is None:
-            raise UsageFault(f"nearest needs {band_key}", parameter=band_key)
+            raise UsageFault(f"{holder} needs {band_key}", parameter=band_key)
         key = dataset.declaration.key(band_key)
         band = band if key is None else str(key.check(band))
-    return ByPosition(center["x"] + 0.0, center["y"] + 0.0, band)
+    return ByPosition(center["x"] + 0.0, center["y"] + 0.0, band, anywhere)
 
 
 def _data_id(declaration: Dataset, sent: Mapping[str, int | float | str]) -> DataId:

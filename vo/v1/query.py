@@ -126,18 +126,18 @@ class _Reader:
         if wanted:
             return self._identity(wanted)
         stencil = self._stencil()
-        selector = self._selector()
+        own = {
+            parameter.name: self._given[parameter.name]
+            for parameter in self._dataset.declaration.parameters
+            if parameter.name in self._given
+        }
+        selector = self._selector(anywhere=self._dataset.declaration.over_sky_map(own))
         if stencil is None and self._has("ra", "dec") and not isinstance(selector, ByPosition):
             self._refuse(
                 "the image is named by its id, so ra and dec can only be a cutout's centre:"
                 " give width and height too, or leave ra and dec out",
                 "width",
             )
-        own = {
-            parameter.name: self._given[parameter.name]
-            for parameter in self._dataset.declaration.parameters
-            if parameter.name in self._given
-        }
         if stencil is None and own:
             self._refuse(f"{next(iter(own))} is for cutouts: give width, height, ra and dec too", next(iter(own)))
         if stencil is None:
@@ -169,7 +169,7 @@ class _Reader:
         given = self._given
         return box(given["ra"], given["dec"], given["width"], given["height"], given.get("unit", UNITS[0]))
 
-    def _selector(self) -> Selector:
+    def _selector(self, *, anywhere: bool) -> Selector:
         band_key = self._dataset.declaration.band_key
         if "sid" in self._given:
             self._check_agreement(self._given["sid"])
@@ -188,7 +188,7 @@ class _Reader:
         if missing:
             self._missing(missing, "a position needs ra, dec" + (f" and {band_key}" if band_key else ""))
         band = None if band_key is None else str(self._given[band_key])
-        return ByPosition(self._given["ra"], self._given["dec"], band)
+        return ByPosition(self._given["ra"], self._given["dec"], band, anywhere)
 
     def _check_complete(self, rule: str) -> None:
         missing = [name for name in self._names if name not in self._data_id]
