@@ -470,7 +470,7 @@ def test_other_faults_are_told_in_the_words_of_soda(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(service.default, "authorise" if status in (401, 403) else "cutout", fail)
+    monkeypatch.setattr(service.default, "authorise" if status in (401, 403) else "prepare", fail)
     response = ask(client, ID=G, PIXELS="[1:9,1:9]")
     assert (response.status_code, response.headers["content-type"]) == (status, "text/plain; charset=utf-8")
     assert response.text.startswith(f"{word}: ")
