@@ -309,16 +309,18 @@ def test_patches_that_do_not_fit_are_refused(
 
 
 def test_a_mask_without_the_bit_cannot_have_holes(serve_patches: Callable[..., tuple[Service, Path]]) -> None:
-    edits = {patch: lambda hdus: hdus[2].header.remove("MP_NO_DATA") for patch in ALL}
-    service, _ = serve_patches(ALL, edits)
+    def forget(hdus: Any) -> None:
+        del hdus[2].header["MP_NO_DATA"]
+
+    service, _ = serve_patches(ALL, dict.fromkeys(ALL, forget))
     with pytest.raises(UnsupportedFault, match="mask plane has no value"):
         ask(service.default, (0, 0), in_tract((0, 0), BOXES["beyond the tract"]))
     ask(service.default, (0, 0), in_tract((0, 0), BOXES["over a seam"]))
 
 
-def compress(hdus: fits.HDUList) -> None:
+def compress(hdus: Any) -> None:
     for index in (1, 2, 3):
-        plane: Any = hdus[index]
+        plane = hdus[index]
         kind, level = ("RICE_1", 0) if index == 2 else ("GZIP_2", 0)
         packed = fits.CompImageHDU(plane.data, plane.header, compression_type=kind, quantize_level=level)
         hdus[index] = packed
@@ -368,8 +370,12 @@ def test_a_neighbour_that_changed_is_cut_as_it_is_now(serve_patches: Callable[..
     selection, request = select(repository, (0, 0)), stitched(in_tract((0, 0), box))
     before = repository.prepare(selection, request).selection.fingerprint
     assert repository.prepare(selection, request).selection.fingerprint == before
+
+    def double(hdus: Any) -> None:
+        hdus[1].data *= 2
+
     for patch in ((0, 0), (1, 0)):
-        write_tract(root, [patch], {patch: lambda hdus: hdus[1].data.__imul__(2)})
+        write_tract(root, [patch], {patch: double})
         os.utime(path_of(root, patch), ns=(10**18, 10**18 + patch[0]))
         check(repository.cutout(selection, request), root, ALL, box)
         after = repository.prepare(selection, request).selection

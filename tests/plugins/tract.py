@@ -28,7 +28,7 @@ ALL = tuple((column, row) for column in range(COLUMNS) for row in range(ROWS))
 Patch = tuple[int, int]
 Box = tuple[tuple[int, int], tuple[int, int]]
 Planes = dict[str, NDArray[Any]]
-Edit = Callable[[fits.HDUList], object]
+Edit = Callable[[Any], object]
 
 
 def outer(patch: Patch) -> Box:
@@ -53,7 +53,7 @@ def planes_of(patch: Patch) -> Planes:
     }
 
 
-def patch_hdus(patch: Patch) -> fits.HDUList:
+def patch_hdus(patch: Patch) -> Any:
     """Return a patch as the LSST pipelines of 2013 write it."""
     (x0, _), (y0, _) = outer(patch)
     primary = fits.PrimaryHDU()

@@ -17,7 +17,7 @@ from imageserv.core.errors import NoOverlapFault, UnsupportedFault
 from imageserv.core.repository import Repository
 from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import ByPosition, ByScienceId
-from imageserv.core.sky.stencil import Box
+from imageserv.core.sky.stencil import Box, Section
 from imageserv.vo.v1.query import ImageQuestion, read_question
 
 # astropy's annotations tell little of what these give.
@@ -108,6 +108,48 @@ def test_cutouts_of_the_trimmed_images(
                 there = old.all_world2pix(new.all_pix2world(corners, 0), 0)
                 np.testing.assert_allclose(there, corners + offset, rtol=0, atol=1e-6)
         assert not {"AR_HDU", "PSF_ID", "WCS_ID", "COADD_INPUTS_ID"} & set(child[0].header)
+
+
+def test_a_real_patch_in_pieces_is_stitched_to_what_it_was(real_data: Path, tmp_path: Path) -> None:
+    """The folder has no two patches that touch: so one is cut in four that overlap, as patches of a smaller grid."""
+    path = real_data / "stripe82" / "trimmed/coadd/deepCoadd/r/0/319,4/coadd-r-0-319,4.fits.gz"
+    if not path.is_file():
+        pytest.skip("no coadd of Stripe 82")
+    (tmp_path / "files").mkdir()
+    for column, row in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        x, y = 100 * column, 120 * row
+        with read_fits(path, do_not_scale_image_data=True) as hdus:
+            for hdu in hdus[1:4]:
+                hdu.data = hdu.data[y : y + 180, x : x + 200]
+                for keyword, shift in (("CRPIX1", -x), ("CRPIX2", -y), ("LTV1", -x), ("LTV2", -y)):
+                    hdu.header[keyword] += shift
+                hdu.header["CRVAL1A"] += x
+                hdu.header["CRVAL2A"] += y
+            hdus.writeto(tmp_path / "files" / f"coadd-r-0-{column},{row}.fits")
+    configuration = tmp_path / "imageserv.toml"
+    configuration.write_text(
+        '[repositories.SKY]\nroot = "files"\n[repositories.SKY.datasets.deepcoadd]\nplugin = "deepcoadd"\n'
+    )
+    config = load(configuration, {})
+    repository = Repository(config.repositories["SKY"], config, writable=True)
+    repository.ingest(None, lambda done, total, name: None)
+    section = Section(((0, 300), (0, 300)))
+    selection = repository.select(repository.dataset("deepcoadd"), ByScienceId(2))
+    answer = repository.cutout(selection, CutoutRequest(section, parameters={"stitch": "true"}))
+    repository.close()
+    with (
+        read_fits(path, do_not_scale_image_data=True) as whole,
+        read_fits(io.BytesIO(answer.content), do_not_scale_image_data=True) as stitched,
+    ):
+        stitched.verify("exception")
+        assert set(np.unique(stitched["SOURCE"].data)) == {1, 2, 3, 4}
+        for index in (1, 2, 3):
+            assert stitched[index].data.tobytes() == whole[index].data.tobytes()
+            old, new = whole[index].header, stitched[index].header
+            lost = {key for key in old if old[key] != new.get(key)}
+            assert not lost - {"CHECKSUM", "DATASUM"}, lost
+        assert stitched[0].header["FLUXMAG0"] == whole[0].header["FLUXMAG0"]
+    assert answer.report.coverage == 1 and not answer.report.clipped
 
 
 def test_all_hdus_on_demand(stripe82: Repository) -> None:

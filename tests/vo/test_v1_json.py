@@ -24,6 +24,7 @@ ORIGINALS = sorted((DATA / "stripe82" / "requests_v1").glob("*.json"))
 
 NEAREST = {"nearest": {"center": {"x": 37.5, "y": -0.25, "unit": "deg"}, "filter": "r"}}
 DATA_ID = {"data_id": {"run": 5646, "camcol": 4, "field": 694, "filter": "r"}}
+SKY_MAP = {"skymap_id": "deepCoadd_skyMap"}
 CENTER = {"x": 37.5, "y": -0.25, "unit": "deg"}
 SIZE = {"x": 30, "y": 45.0, "unit": "arcsec"}
 BOX = Box(37.5, -0.25, 30 / 3600, 45 / 3600, "deg")
@@ -64,6 +65,7 @@ RIGHT: list[tuple[dict[str, Any], Any, Box | None]] = [
     ),
     (image("calexp", image_id=DATA_ID | {"center": CENTER, "size": SIZE}), FRAME, BOX),
     (cutout("calexp", DATA_ID, size={"x": 30, "y": 45}), FRAME, BOX),
+    (cutout("deepcoadd", SKY_MAP, filter="r"), ByPosition(37.5, -0.25, "r", anywhere=True), BOX),
 ]
 
 
@@ -82,6 +84,11 @@ def test_a_request_is_understood(
     [
         ({}, ["'image' is a required property"]),
         ([], ["object"]),
+        (image("deepcoadd", image_id=SKY_MAP), ["image.image_id", "skymap_id"]),
+        (cutout("deepcoadd", SKY_MAP | DATA_ID, filter="r"), ["image.cutout.image_id", "or skymap_id"]),
+        (cutout("deepcoadd", SKY_MAP), ["filter"]),
+        (cutout("deepcoadd", {"skymap_id": "s"}, filter="r"), ["it has deepCoadd_skyMap"]),
+        (cutout("calexp", DATA_ID, filter="r"), ["image.cutout", "filter"]),
         (image("raw"), ["at image", "either image_id, for the stored file, or cutout"]),
         (image("raw", image_id=NEAREST, cutout={}), ["image"]),
         (image("", image_id=NEAREST), ["image.ds"]),
@@ -124,13 +131,18 @@ def test_a_wrong_request_is_answered_with_where_and_why(client: httpx.Client, do
         assert word in response.json()["message"]
 
 
-@pytest.mark.parametrize(
-    "document", [cutout("deepcoadd", {"skymap_id": "s"}, filter="r"), image("deepcoadd", image_id={"skymap_id": "s"})]
-)
-def test_sky_maps_are_not_offered(client: httpx.Client, document: Any) -> None:
-    response = client.post(V1, json=document)
+def test_a_dataset_without_a_sky_map_says_so(client: httpx.Client) -> None:
+    response = client.post(V1, json=cutout("calexp", SKY_MAP, filter="r"))
     assert (response.status_code, response.json()["exception"]) == (400, "UnsupportedFault")
     assert response.json()["parameter"] == "skymap_id"
+
+
+def test_a_cutout_over_a_sky_map_is_of_the_images_around_its_centre(service: Service) -> None:
+    question = read_request(service.default, cutout("deepcoadd", SKY_MAP, filter="r", detail="image"))
+    assert question.selector == ByPosition(37.5, -0.25, "r", anywhere=True)
+    assert question.request is not None
+    assert (question.request.stencil, question.request.detail) == (BOX, "image")
+    assert question.request.parameters == {"stitch": "true"}
 
 
 def test_a_dataset_that_does_not_exist_is_404(client: httpx.Client) -> None:
@@ -205,12 +217,9 @@ def test_a_place_needs_a_filter_where_all_datasets_have_filters(service: Service
 @pytest.mark.skipif(not ORIGINALS, reason="the original's requests are not at IMAGESERV_TEST_DATA")
 @pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.stem)
 def test_requests_of_the_original(client: httpx.Client, service: Service, path: Path) -> None:
-    """Each is understood, whether or not the archive has its image; the one by sky map is refused."""
+    """Each is understood, whether or not the archive has its image."""
     document = json.loads(path.read_bytes())
     response = client.post(V1, content=path.read_bytes(), headers={"Content-Type": "application/json"})
-    if "i22" in path.stem:
-        assert response.json()["exception"] == "UnsupportedFault"
-        return
     assert response.status_code in (200, 404, 413), response.text
     question = read_request(service.default, document)
     Draft202012Validator(client.get("/api/image/v1/schema").json()).validate(document)
