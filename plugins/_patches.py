@@ -6,7 +6,11 @@ same for all, so that the inner regions of two neighbouring columns (or rows) me
 
 - a pixel comes from the patch whose inner region has it;
 - where that patch is missing, from another whose border has it, the first by column and row;
-- what no patch has is without data.
+- what no patch has is without data: there the registry has no patch. One that it has and whose file cannot be read is
+  an `UnavailableFault`: to call it a hole would be untrue.
+
+The parent of such a cutout is the patch that the request named, or the one nearest to the place that it named. All that
+was asked for is given: pixels beyond the parent have the numbers that they would have if it were larger.
 """
 
 import re

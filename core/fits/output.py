@@ -73,7 +73,8 @@ class Cutout:
     requested, delivered
         The pixels that were asked for of the parent's science plane, and those of them that it has: a range for each
         of its axes, none (``*``) along one of which nothing was asked; left out at the end, but for the celestial
-        axes. `requested` is None if the image's projection cannot show the whole stencil.
+        axes. `requested` is None if the image's projection cannot show the whole stencil. Of a cutout of several
+        images both count on in the parent's grid of pixels beyond its edges, from 0 downwards and from its length up.
     as_tiles
         Whether planes are tile-compressed.
     sources
