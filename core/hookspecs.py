@@ -94,7 +94,7 @@ def imageserv_recognise(file: "CandidateFile") -> Sequence[Found] | None:
 @hookspec(firstresult=True)
 def imageserv_cutout(  # type: ignore[empty-body]
     image: "OpenImage", request: "CutoutRequest", neighbours: "Neighbours"
-) -> "Cutout":
+) -> "Cutout":  # pyright: ignore[reportReturnType]
     """Cut one image as a request says.
 
     Return cards and buffers, not finished bytes; `imageserv.core.fits.engine.cut`

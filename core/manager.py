@@ -138,7 +138,11 @@ def _routed(manager: pluggy.PluginManager, hook: str, others: Sequence[object]) 
         function, taken = impls[0].function, impls[0].argnames
         if taken == tuple(names):
             return function
-        return lambda **given: function(*[given[name] for name in taken])
+
+        def call(**given: Any) -> Any:
+            return function(*[given[name] for name in taken])
+
+        return call
     return caller
 
 

@@ -140,7 +140,7 @@ def _asked_of_all(image: OpenImage, stencil: Shape, boxes: Sequence[PixelBox]) -
         Raised if that is nothing.
     """
     (x0, x1), (y0, y1) = (_hull(spans) for spans in zip(*boxes, strict=True))
-    header = wcs_header(image.science)
+    header: Any = wcs_header(image.science)
     for keyword, first in (("CRPIX1", x0), ("CRPIX2", y0)):
         header[keyword] = float(header.get(keyword, 0.0)) - first
     found = reach(stencil, SkyWcs(header), x1 - x0, y1 - y0)

@@ -81,7 +81,8 @@ def grid_offset(parent: OpenImage, other: OpenImage) -> Offset:
         if len(image.science.shape) != 2 or image.wcs.axes != (0, 1):
             raise UnsupportedFault(f"{image.record.identifier} cannot be stitched: it is no image of two axes")
     pair = f"{other.record.identifier} cannot be stitched to {parent.record.identifier}"
-    one, two = (wcs_header(image.science) for image in (parent, other))
+    one: Any = wcs_header(parent.science)
+    two: Any = wcs_header(other.science)
     grids = [
         {key: header[key] for key in header if not (_NO_GRID.match(key) or _ALTERNATE.search(key))}
         for header in (one, two)
@@ -176,6 +177,7 @@ def stitch(
     plan = make_plan(parent.record, parent.layout, request.detail, drop | differing, layouts)
     by_place = {(plane.file and plane.file.path, plane.hdu): plane for plane in planes}
     hdus: list[OutputHdu] = []
+    science = b""
     for part in plan.parts:
         if part.plane is None:
             hdus.append(OutputHdu(part.template, (), (), lambda: memoryview(b"")))

@@ -215,7 +215,8 @@ def test_the_wcs_is_right_on_both_sides_of_a_seam(whole: tuple[Repository, Path]
             (x0, x1), (y0, y1) = outer(patch)
             xs, ys = np.meshgrid(np.arange(max(x0, 90), min(x1, 290), 13), np.arange(max(y0, 60), min(y1, 230), 11))
             with fits.open(path_of(root, patch)) as whole_file:
-                own: Any = WCS(whole_file[index].header)
+                plane: Any = whole_file[index]
+                own: Any = WCS(plane.header)
             here = cut.all_pix2world(xs - 90, ys - 60, 0)
             there = own.all_pix2world(xs - x0, ys - y0, 0)
             assert np.allclose(here, there, rtol=0, atol=1e-10), name
