@@ -103,7 +103,11 @@ def test_every_parameter_has_a_schema_by_which_its_examples_are_right(service: S
     for repository in service.repositories.values():
         for plugin in repository.datasets.values():
             own: list[Parameter] = [p for p in declare(plugin.declaration) if plugin.declaration.key(p.name) is None]
-            assert {parameter.name for parameter in own} == {"ds", *SCHEMAS}
+            assert {parameter.name for parameter in own} == {
+                "ds",
+                *SCHEMAS,
+                *(parameter.name for parameter in plugin.declaration.parameters),
+            }
             for parameter in declare(plugin.declaration):
                 if parameter.example:
                     parameter.parse(parameter.example)
