@@ -23,11 +23,14 @@ from typing import Any
 import click
 
 from imageserv.core import errors, hookspecs, pytest_plugin
+from imageserv.core.batch.manifest import FIELDS as MANIFEST
+from imageserv.core.batch.parameters import COLUMNS, JOB
 from imageserv.core.config import Config, configuration_schema, load, type_words
 from imageserv.core.dali.parameters import Parameter
 from imageserv.core.dali.soda import SODA
 from imageserv.core.dali.words import soda_word
 from imageserv.core.dataset import Dataset, Key
+from imageserv.core.jobs.places import store_of
 from imageserv.core.manager import DATASETS, installed
 from imageserv.core.obscore import FIELDS
 from imageserv.core.repository import Repository
@@ -37,7 +40,8 @@ from imageserv.vo.cli import cli
 from imageserv.vo.faults import fault_of
 from imageserv.vo.ivoa.openapi import openapi as vo_openapi
 from imageserv.vo.ivoa.parameters import LINKS, SIA
-from imageserv.vo.metrics import Metrics
+from imageserv.vo.ivoa.uws import ACTION, CONTROLS, LIST, LOOK, PHASE
+from imageserv.vo.metrics import Metrics, job_metrics
 from imageserv.vo.urls import Urls
 from imageserv.vo.v1.openapi import openapi as v1_openapi
 from imageserv.vo.v1.parameters import OPTIONAL, accepted, declare
@@ -212,11 +216,13 @@ def _statuses(answers: Mapping[str, Any]) -> str:
     return table(("status", "meaning", "media types"), rows)
 
 
-def _resources(which: str) -> str:
+def _resources(which: str, *, jobs: bool = False) -> str:
     document = _openapi(which)
     base = document["servers"][0]["url"].removeprefix("https://images.example.org")
     rows: list[tuple[str, str, str]] = []
     for path, operations in document["paths"].items():
+        if path.startswith("/async") != jobs:
+            continue
         summary = operations["get"]["summary"].replace("DB", "a repository")
         shown = f"{base}{path}".replace("/DB", "/<db id>").replace("{id}", "<id>")
         methods = [method.upper() for method in operations if method != "parameters"]
@@ -259,6 +265,48 @@ def sia_answers() -> str:
 def links_answers() -> str:
     """Write the statuses of links."""
     return _statuses(_answers("vo", "/links"))
+
+
+# --- jobs
+
+
+def job_parameters() -> str:
+    """Write what a job takes."""
+    return _parameters(JOB)
+
+
+def job_columns() -> str:
+    """Write what a row of a catalogue can say."""
+    rows = [
+        (code(each.name), code(each.ucd) if each.ucd else "", each.unit, prose(each.description)) for each in COLUMNS
+    ]
+    return table(("column", "UCD", "unit", "meaning"), rows)
+
+
+def job_controls() -> str:
+    """Write what is said of a job itself."""
+    return _parameters((*CONTROLS, PHASE, ACTION))
+
+
+def job_looks() -> str:
+    """Write what lists of jobs and looks at one take."""
+    return _parameters((*LIST[:-1], *LOOK))
+
+
+def job_answers() -> str:
+    """Write the statuses of requests about jobs."""
+    return _statuses({**_answers("vo", "/async"), **_answers("vo", "/async", "post")})
+
+
+def job_resources() -> str:
+    """Write the paths of jobs."""
+    return _resources("vo", jobs=True)
+
+
+def manifest() -> str:
+    """Write the columns of a manifest."""
+    rows = [(code(field.name), field.unit, code(field.ucd), prose(field.description)) for field in MANIFEST]
+    return table(("column", "unit", "UCD", "what it is"), rows)
 
 
 # --- errors
@@ -390,11 +438,21 @@ def contract() -> str:
 
 def metrics() -> str:
     """Write the counters."""
-    lines = [line.split(" ", 3) for line in Metrics().text().splitlines() if line.startswith("# HELP")]
-    return table(("counter", "what it counts"), [(code(name), prose(what.split(";")[0])) for _, _, name, what in lines])
+    with _shipped() as service:
+        text = Metrics().text() + job_metrics(store_of(service.config))
+    lines = [line.split(" ", 3) for line in text.splitlines() if line.startswith("# HELP")]
+    rows = [(code(name), prose(what.split(";")[0].rstrip("."))) for _, _, name, what in lines]
+    return table(("metric", "what it counts"), rows)
 
 
 WRITERS: Mapping[str, Callable[[], str]] = {
+    "job-parameters": job_parameters,
+    "job-columns": job_columns,
+    "job-controls": job_controls,
+    "job-looks": job_looks,
+    "job-answers": job_answers,
+    "job-resources": job_resources,
+    "manifest": manifest,
     "v1-parameters": v1_parameters,
     "v1-datasets": v1_datasets,
     "v1-resources": v1_resources,

@@ -183,6 +183,7 @@ def test_each_command_is_listed() -> None:
         ("vo", "/sia", "reference/sia.md"),
         ("vo", "/links", "reference/links.md"),
         ("vo", "/sync", "reference/soda.md"),
+        ("vo", "/async", "reference/jobs.md"),
         ("v1", "/DC_W13_Stripe82", "reference/v1.md"),
         ("v1", "/SKY", "reference/v1.md"),
     ],
@@ -204,7 +205,16 @@ def test_resources(client: httpx.Client) -> None:
     for which, name in (("v1", "reference/v1.md"), ("vo", "reference/vosi.md")):
         for path in client.get(f"/api/image/{which}/openapi.json").json()["paths"]:
             shown = re.sub(r"^/(DC_W13_Stripe82|SKY)$", "/<db id>", path)
-            assert f"`/api/image/{which}{shown}`" in page(name), path
+            where = "reference/jobs.md" if path.startswith("/async") else name
+            assert f"`/api/image/{which}{shown.replace('{id}', '<id>')}`" in page(where), path
+
+
+def test_what_jobs_take(client: httpx.Client) -> None:
+    text = page("reference/jobs.md")
+    for path, operations in client.get("/api/image/vo/openapi.json").json()["paths"].items():
+        form = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("multipart/form-data", {})
+        for name in form.get("schema", {}).get("properties", {}) if path.startswith("/async") else ():
+            assert f"| `{name}` |" in text or name == "stitch", name
 
 
 def test_columns(client: httpx.Client) -> None:
