@@ -28,9 +28,11 @@ def test_pyvo_drives_a_job(site: Any, worker: None) -> None:
     job: Any = AsyncTAPJob(url)
     assert (job.phase, job.job_id, job.owner, job.uws_version) == ("PENDING", url.rsplit("/", 1)[1], None, "1.1")
     job.execution_duration = 100
-    assert job.execution_duration.sec == 100
+    duration: Any = job.execution_duration
+    assert duration.sec == 100
     job.destruction = "2030-01-02T03:04:05Z"
-    assert job.destruction.isot < "2030-01-02"  # as long as is allowed, and no longer
+    destruction: Any = job.destruction
+    assert destruction.isot < "2030-01-02"  # as long as is allowed, and no longer
     job.run().wait(timeout=120)
     assert job.phase == "COMPLETED"
     job.raise_if_error()

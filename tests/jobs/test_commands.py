@@ -25,7 +25,8 @@ def run(plain: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtur
         monkeypatch.setattr(sys, "argv", ["imageserv", "jobs", *arguments, "--config", str(plain.path)])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
-        return int(stopped.value.code or 0), *capfd.readouterr()
+        output, errors = capfd.readouterr()
+        return int(stopped.value.code or 0), output, errors
 
     return invoke
 
