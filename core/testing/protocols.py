@@ -139,11 +139,13 @@ class ProtocolTests(Flags):
         archive = imageserv_service.archive
         for image in archive.some:
             did = archive.repository.publisher_did(image)
-            (inputs,) = Document(imageserv_service.vo("links", ID=did)).services.values()
-            assert inputs["ID"].get("value") == did
             names = {parameter.name for parameter in archive.declaration.parameters}
             names |= {"CIRCLE", "POLYGON"} if image.footprint is not None else set()
-            assert names <= set(inputs), f"{did}: the descriptor lacks {sorted(names - set(inputs))}"
+            services = Document(imageserv_service.vo("links", ID=did)).services
+            assert services, f"{did}: there is no descriptor"
+            for inputs in services.values():  # at once, and as a job
+                assert inputs["ID"].get("value") == did
+                assert names <= set(inputs), f"{did}: a descriptor lacks {sorted(names - set(inputs))}"
 
     def test_soda_cuts_circles(self, imageserv_service: LiveService) -> None:
         """The cutout of a circle over HTTP is the very file that the core writes."""
