@@ -15,7 +15,17 @@ _LOOK = 0.05  # seconds between looks whether it is to stop
 
 
 class HandLost(Exception):
-    """The process ended instead of answering; the message says how."""
+    """The process ended instead of answering; the message says how.
+
+    Attributes
+    ----------
+    killed
+        Whether something else ended it: another one may well live.
+    """
+
+    def __init__(self, how: str, *, killed: bool = False) -> None:
+        super().__init__(how)
+        self.killed = killed
 
 
 class Stopped(Exception):
@@ -71,7 +81,7 @@ class Hand:
                 return
         except (EOFError, OSError):
             pass
-        raise HandLost(self._end())
+        raise self._end()
 
     def ask(self, request: tuple[Any, ...], stop: Callable[[], bool]) -> Any:
         """Send a request, and return the answer.
@@ -100,7 +110,7 @@ class Hand:
                     raise Stopped
             return line.recv()
         except (EOFError, OSError):
-            raise HandLost(self._end()) from None
+            raise self._end() from None
         except Stopped:
             self.kill()
             raise
@@ -111,14 +121,14 @@ class Hand:
             self._process.kill()
             self._end()
 
-    def _end(self) -> str:
+    def _end(self) -> HandLost:
         """Let go of a process that has ended, or is to, and say how it did."""
         process, self._process = self._process, None
         if self._line is not None:
             self._line.close()
             self._line = None
         if process is None:
-            return "it was killed"
+            return HandLost("it was killed", killed=True)
         deadline = time.monotonic() + _GRACE
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -126,8 +136,8 @@ class Hand:
             process.kill()  # if it hangs in the kernel even this must wait, but nobody waits for it
         status = process.poll()
         if status is not None and status < 0:
-            return f"ended by {_signal(-status)}"
-        return f"ended with status {status}"
+            return HandLost(f"ended by {_signal(-status)}", killed=True)
+        return HandLost(f"ended with status {status}")
 
 
 def _signal(number: int) -> str:

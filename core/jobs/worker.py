@@ -23,6 +23,7 @@ from .places import engine_database, files_of, store_of
 _LOOK = 0.25  # seconds between looks for new jobs, and for those that were aborted
 _BEAT = 2.0  # seconds between signs of life
 _SILENCE = 10.0  # seconds without one after which a worker is gone
+_STARTS = 5  # how often a process that is killed while it starts is replaced before the worker gives up
 _SWEEP = 15.0  # seconds between searches for what is over
 
 _log = logging.getLogger(__name__)
@@ -67,12 +68,7 @@ class Worker:
         for hand in self._all:
             hand.launch()
         for hand in self._all:
-            try:
-                hand.start()
-            except HandLost as lost:
-                if self._closing.is_set():
-                    threading.Event().wait()
-                raise ConfigurationFault(f"a process that computes cannot be started: it {lost}") from lost
+            self._start(hand)
             self._hands.put(hand)
         self._insist(lambda: self._store.beat(self.name))
         self._engine.start()
@@ -83,6 +79,18 @@ class Worker:
                 if time.monotonic() >= due[number]:
                     due[number] = time.monotonic() + period
                     self._try(turn)
+
+    def _start(self, hand: Hand) -> None:
+        """Have a hand's first process: one that ends by itself cannot work, one that was killed is replaced."""
+        for left in reversed(range(_STARTS)):
+            try:
+                hand.start()
+                return
+            except HandLost as lost:
+                if self._closing.is_set():
+                    threading.Event().wait()
+                if not lost.killed or not left:
+                    raise ConfigurationFault(f"a process that computes cannot be started: it {lost}") from lost
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         # Whatever threads are waiting for is found again: an orderly end only spares others the time to notice.
