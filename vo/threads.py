@@ -36,6 +36,7 @@ class Threads:
         self._running = running
         self._waiting = waiting
         self._pending = 0
+        self._turn = asyncio.Lock()
         self._slow: dict[object, int] = {}
         self._executor = ThreadPoolExecutor(running, thread_name_prefix="imageserv", initializer=_stand_back)
 
@@ -70,6 +71,7 @@ class Threads:
         """Call at once, in the event loop, if that needs no wait; else in a thread.
 
         A thread costs more than a small cutout. What took long though it should not is left to threads for a while.
+        The loop looks around between two answers: else a new connection waits until all others have had theirs.
 
         Parameters
         ----------
@@ -84,6 +86,8 @@ class Threads:
             Raised as `run` does.
         """
         if not self._slow.get(kind):
+            await self._turn.acquire()
+            asyncio.get_running_loop().call_soon(self._turn.release)
             started = time.perf_counter()
             try:
                 return call(False)

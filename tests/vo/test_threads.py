@@ -32,6 +32,27 @@ class Client:
         return {"type": "http.disconnect"}
 
 
+def test_between_two_answers_the_event_loop_looks_around() -> None:
+    """Else a new connection would wait until all that are open have their answers."""
+    at: list[int] = []
+    loops = 0
+
+    async def scenario() -> None:
+        def count() -> None:
+            nonlocal loops
+            loops += 1
+            if len(at) < 8:
+                asyncio.get_running_loop().call_soon(count)
+
+        threads = Threads(running=1, waiting=1)
+        count()
+        await asyncio.gather(*(threads.answer(Client().request, "kind", lambda _: at.append(loops)) for _ in range(8)))
+        threads.close()
+
+    asyncio.run(scenario())
+    assert len(set(at)) == 8
+
+
 def test_only_so_many_run_and_only_so_many_wait() -> None:
     release, running, most = threading.Event(), 0, 0
     lock = threading.Lock()
