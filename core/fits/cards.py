@@ -23,6 +23,7 @@ _STRING = re.compile(r"'((?:[^']|'')*)'")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?")
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
+_KEYWORDS = re.compile(r"(.{8}).{72}")
 _PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
 
 
@@ -182,17 +183,15 @@ class HeaderTemplate:
     def without(self, drop: Container[str]) -> "HeaderTemplate":
         """Return a template that lacks some keywords, and the CONTINUE cards that belong to them."""
         places = self.places()
-        dropped = {place for keyword, at in places.items() if keyword in drop for place in at}
-        if not dropped:
-            return self
         going_on = set(places.get("CONTINUE", ()))
         kept: list[bytes] = []
-        last = False
-        for place, card in enumerate(self.cards()):
-            last = place in dropped or (last and place in going_on)
-            if not last:
-                kept.append(card)
-        return HeaderTemplate(b"".join(kept))
+        start = 0
+        for place in sorted([place for keyword, at in places.items() if keyword in drop for place in at]):
+            kept.append(self.block[start : place * CARD])
+            while place + 1 in going_on:
+                place += 1
+            start = (place + 1) * CARD
+        return HeaderTemplate(b"".join([*kept, self.block[start : self.length]])) if start else self
 
     def size(self, added: int) -> int:
         """Return how many bytes the header takes with so many bytes of further cards."""
@@ -223,16 +222,10 @@ class HeaderTemplate:
 
 @lru_cache(maxsize=8)  # who opens an image asks for the same header's more than once
 def _places(cards: bytes) -> Mapping[str, Sequence[int]]:
-    text = cards.decode("ascii")
     places: dict[str, list[int]] = {}
-    for place in range(len(text) // CARD):
-        keyword = text[place * CARD : place * CARD + 8].rstrip()
-        if keyword == "HIERARCH":
-            keyword = card_keyword(cards[place * CARD : (place + 1) * CARD])
-        if keyword in places:
-            places[keyword].append(place)
-        else:
-            places[keyword] = [place]
+    for place, keyword in enumerate(_KEYWORDS.findall(cards.decode("ascii"))):
+        name = card_keyword(cards[place * CARD : (place + 1) * CARD]) if keyword == "HIERARCH" else keyword.rstrip()
+        places.setdefault(name, []).append(place)
     return places
 
 

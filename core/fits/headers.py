@@ -206,5 +206,6 @@ def empty_primary(hdu: Hdu, drop: Set[str]) -> HeaderTemplate:
     full = HeaderTemplate(hdu.header)
     untrue = {keyword for keyword in full.places() if hdu.shape and _OF_THE_ARRAY.match(keyword)}
     template = full.without(drop | untrue | _UNTRUE_AFTER_A_CUT)
-    places = template.places()
-    return HeaderTemplate(template.write([(places["BITPIX"][0], _BYTES), (places["NAXIS"][0], _NO_ARRAY)]))
+    places = [template.place(keyword) for keyword in ("BITPIX", "NAXIS")]
+    changes = zip(places, (_BYTES, _NO_ARRAY), strict=True)
+    return HeaderTemplate(template.write([(place, card) for place, card in changes if place is not None]))

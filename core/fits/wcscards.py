@@ -7,6 +7,7 @@ are about the WCS, well-formed, each keyword once.
 """
 
 import re
+from functools import lru_cache
 
 from astropy.io import fits
 
@@ -60,9 +61,10 @@ def sound_cards(header: bytes) -> list[bytes]:
     template = HeaderTemplate(header)
     cards: list[bytes] = []
     for keyword, places in template.places().items():
-        wanted = float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
-        sound = (place for place in reversed(places) if _kind(template.card(place)) is wanted)
-        place = None if wanted is None else next(sound, None)
+        wanted = _wanted(keyword)
+        if wanted is None:
+            continue
+        place = next((place for place in reversed(places) if _kind(template.card(place)) is wanted), None)
         if place is not None:
             cards.append(template.card(place))
         elif wanted is float and _LINEAR.match(keyword) and any(template.card(at)[8:10] == b"= " for at in places):
@@ -71,6 +73,11 @@ def sound_cards(header: bytes) -> list[bytes]:
     if len(cards) > _MOST_CARDS:
         raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
     return cards
+
+
+@lru_cache(maxsize=4096)
+def _wanted(keyword: str) -> type | None:
+    return float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
 
 
 def _kind(card: bytes) -> type | None:

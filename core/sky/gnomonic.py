@@ -117,7 +117,9 @@ def _values(polynomials: Polynomials, u: float, v: float) -> tuple[float, float]
     return a, b
 
 
-def gnomonic(header: Mapping[str, object], wcs: Any, rotation: NDArray[np.float64]) -> Gnomonic | None:
+def gnomonic(
+    header: Mapping[str, object], wcs: Any, matrix: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> Gnomonic | None:
     """Read a celestial WCS of two axes.
 
     Parameters
@@ -127,6 +129,8 @@ def gnomonic(header: Mapping[str, object], wcs: Any, rotation: NDArray[np.float6
         with distortions that it does not show, so the header itself must say TAN, and nothing of parameters.
     wcs
         astropy's, its parameters set.
+    matrix : ndarray, shape (2, 2)
+        Its ``pixel_scale_matrix``, degrees.
     rotation : ndarray, shape (3, 3)
         Turns ICRS unit vectors into those of the frame of the WCS.
 
@@ -151,7 +155,7 @@ def gnomonic(header: Mapping[str, object], wcs: Any, rotation: NDArray[np.float6
         return None
     if sip is not None and (sip.a is None or sip.b is None or list(sip.crpix) != list(parameters.crpix)):
         return None
-    matrix = np.radians(wcs.pixel_scale_matrix)
+    matrix = np.radians(matrix)
     a, b, c, d = (matrix if parameters.lng < parameters.lat else matrix[::-1]).ravel().tolist()
     largest = max(map(abs, (a, b, c, d)))
     if not 1e-12 < largest < 1.0 or not abs(a * d - b * c) > 1e-6 * largest**2:  # no camera's

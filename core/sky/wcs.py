@@ -25,7 +25,7 @@ from astropy.coordinates import (
 )
 from astropy.io import fits
 from astropy.wcs import WCS, Sip, Wcsprm
-from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from imageserv.core.errors import UnsupportedFault
@@ -134,7 +134,8 @@ class SkyWcs:
                 frame = wcs_to_celestial_frame(wcs)
                 # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
                 wcs.wcs_pix2world([[0.0, 0.0]], 0)
-                self.pixel_size = float(max(proj_plane_pixel_scales(wcs)))
+                matrix = wcs.pixel_scale_matrix
+                self.pixel_size = math.sqrt((matrix**2).sum(axis=0).max())
                 self.turn = _turn(wcs)
                 rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
         except UnsupportedFault:
@@ -154,7 +155,7 @@ class SkyWcs:
         self._rotation = rotation
         self._aligned = isinstance(frame, ICRS)
         self._plane = None
-        if rotation is not None and (plane := gnomonic(cards.values, wcs, rotation)) is not None:
+        if rotation is not None and (plane := gnomonic(cards.values, wcs, matrix, rotation)) is not None:
             self._plane = plane if self._is_same(plane) else None
 
     def _is_same(self, plane: Gnomonic) -> bool:

@@ -9,7 +9,7 @@ from astropy.coordinates import SkyCoord, angular_separation
 from astropy.io import fits
 from astropy.nddata import Cutout2D, NoOverlapError
 from astropy.wcs import WCS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -553,8 +553,9 @@ def test_a_box_of_pixels_is_that_of_astropys_cutout(x: float, y: float, width: i
     plate = picture("TAN", 0.01, (50, 40), turn=20.0)
     (ra,), (dec,) = plate.sky(np.array([x]), np.array([y]))
     box = Box(float(ra), float(dec), width, height, "pixel")
+    # Where the middle is between two pixels, a hair decides: the same for both, but not where a hair is all there is.
+    assume(all(abs(edge - round(edge)) > 1e-8 for edge in (x - 1e-6 - width / 2, y - 1e-6 - height / 2)))
     try:
-        # Where the middle is between two pixels, a hair decides.
         cutout = Cutout2D(np.zeros((40, 50)), (x - 1e-6, y - 1e-6), (height, width), mode="trim")
     except NoOverlapError:
         with pytest.raises(NoOverlapFault):

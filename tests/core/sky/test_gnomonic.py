@@ -33,7 +33,7 @@ def read(header: fits.Header) -> Gnomonic | None:
         warnings.simplefilter("ignore")
         wcs: Any = WCS(header)
         wcs.wcs.set()
-    return gnomonic(dict(header), wcs, np.eye(3))
+    return gnomonic(dict(header), wcs, wcs.pixel_scale_matrix, np.eye(3))
 
 
 @given(
