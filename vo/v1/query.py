@@ -88,11 +88,10 @@ def read_question(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Q
 
 
 def _read(repository: Repository, pairs: Sequence[tuple[str, str]]) -> Question:
-    parsed = parse_parameters(_DS, pairs)
-    ds = parsed.values.get("ds")
+    ds = parse_parameters(_DS, [pair for pair in pairs if pair[0].lower() == "ds"]).values.get("ds")
     if ds is None:
         names = ", ".join(repository.datasets)
-        meant = _meant(parsed.unknown, ("ds",))
+        meant = _meant(parse_parameters(_DS, pairs).unknown, ("ds",))
         raise UsageFault(f"ds is missing: it names the dataset, one of {names}{meant}", parameter="ds")
     dataset = repository.dataset(ds)
     try:
