@@ -1,5 +1,6 @@
 """The service as a process: under load, when a worker dies, when it is told to stop."""
 
+import contextlib
 import gzip
 import os
 import random
@@ -25,15 +26,24 @@ CALEXP = "ds=calexp&run=5646&camcol=4&field=694&filter=r"
 def children(pid: int) -> list[int]:
     """Give the processes that a process started, and theirs."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *children(child)]
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            for child in map(int, _text(task / "children").split()):
+                found += [child, *children(child)]
     return found
+
+
+def _text(path: Path) -> str:
+    """Read a file of a process or a thread; nothing if it has ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def serving(pid: int) -> list[int]:
     """Give the workers: those children that listen (multiprocessing starts a resource tracker, too)."""
-    return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children(pid) if "spawn_main" in _text(Path(f"/proc/{child}/cmdline"))]
 
 
 def descriptors(pid: int) -> Counter[str]:

@@ -1,5 +1,6 @@
 """The command line about jobs, and the worker that a server keeps."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -99,9 +100,10 @@ def workers(pid: int) -> list[int]:
     """Give the children of a server that are workers for jobs."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            if b"\0work\0" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread, or a child, that has ended
+            for child in map(int, (task / "children").read_text().split()):
+                if b"\0work\0" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(child)
     return found
 
 
