@@ -58,7 +58,7 @@ def show_command(path: Path, identifier: str) -> None:
 @config_option
 @click.argument("identifiers", metavar="JOB...", nargs=-1, required=True)
 def abort_command(path: Path, identifiers: tuple[str, ...]) -> None:
-    """Stop jobs: they are kept, with what they have done."""
+    """Stop jobs: they are kept, without results."""
     store = store_of(load(path))
     for identifier in identifiers:
         store.abort(identifier)
@@ -84,7 +84,7 @@ def purge_command(path: Path, identifiers: tuple[str, ...], ended: bool, expired
     for identifier in dict.fromkeys(chosen):
         store.delete(identifier)
         files.discard(identifier)
-    files.sweep(store.known)
+    files.sweep(store.phases)
     click.echo(f"{len(dict.fromkeys(chosen))} jobs deleted")
 
 

@@ -2,11 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from .model import UNFINISHED, Phase
 
 _DISCARDED = ".discarded-"
 _GRACE = 3600.0  # seconds in which a folder's job may still be on its way into the database
+_REST = 60.0  # seconds without a change after which nobody works on a job that has ended, however it did
+_WORK = "work"
 
 
 class JobFiles:
@@ -45,32 +49,42 @@ class JobFiles:
         except OSError:
             pass  # there are none, or it was done already; what cannot be renamed will be swept
 
-    def sweep(self, known: Callable[[Sequence[str]], set[str]]) -> None:
-        """Free the space of what was discarded, and of what belongs to no job.
+    def sweep(self, phases: Callable[[Sequence[str]], Mapping[str, Phase]]) -> None:
+        """Free the space of what was discarded, of what belongs to no job, and of what ended jobs need no more.
 
         Parameters
         ----------
-        known
-            Tells which of some identifiers are those of jobs.
+        phases
+            Tells the phases of jobs, of some identifiers; those that are no job's are left out.
         """
-        strays: list[str] = []
+        looked_at: list[Path] = []
         for path in self._folders():
             if path.name.startswith(_DISCARDED):
                 shutil.rmtree(path, ignore_errors=True)
-            elif _age(path) > _GRACE:
-                strays.append(path.name)
-        for start in range(0, len(strays), 500):
-            part = strays[start : start + 500]
-            there = known(part)
-            for name in part:
-                if name not in there:
-                    self.discard(name)
+            elif _age(path) > _GRACE or _age(path / _WORK) > _REST:
+                looked_at.append(path)
+        for start in range(0, len(looked_at), 500):
+            part = looked_at[start : start + 500]
+            there = phases([path.name for path in part])
+            for path in part:
+                phase = there.get(path.name)
+                if phase is None:
+                    if _age(path) > _GRACE:
+                        self.discard(path.name)
+                elif phase not in UNFINISHED and _age(path / _WORK) > _REST:
+                    _tidy(path, phase)
 
     def _folders(self) -> Iterator[Path]:
         try:
             yield from self._root.iterdir()
         except OSError:
             return
+
+
+def _tidy(folder: Path, phase: Phase) -> None:
+    """Remove what a job worked with, and the results of one that has none: `_WORK` at last, by which it is found."""
+    for name in (_WORK,) if phase == "COMPLETED" else ("results", "manifest", _WORK):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _age(path: Path) -> float:

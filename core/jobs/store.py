@@ -206,11 +206,6 @@ class JobStore:
             rows = connection.execute(select(jobs.c.id).where(jobs.c.destruction <= time.time()).limit(1000))
             return list(rows.scalars())
 
-    def known(self, identifiers: Sequence[str]) -> set[str]:
-        """Return those of some jobs that there are."""
-        with self._reading() as connection:
-            return set(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(identifiers))).scalars())
-
     # --- for workers
 
     def unsubmitted(self, most: int) -> list[str]:

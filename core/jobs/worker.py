@@ -79,6 +79,7 @@ class Worker:
                 if time.monotonic() >= due[number]:
                     due[number] = time.monotonic() + period
                     self._try(turn)
+        threading.Event().wait()  # an interpreter that ends refuses the engine its threads, which takes that for errors
 
     def _start(self, hand: Hand) -> None:
         """Have a hand's first process: one that ends by itself cannot work, one that was killed is replaced."""
@@ -147,7 +148,7 @@ class Worker:
         for identifier in self._store.expired():
             self._store.delete(identifier)
             self._files.discard(identifier)
-        self._files.sweep(self._store.known)
+        self._files.sweep(self._store.phases)
         self._engine.forget()
         # What should be with the engine and is not, twice in a row, was lost with its database.
         missing = self._store.under_way() - self._engine.unfinished()

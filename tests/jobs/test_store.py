@@ -255,10 +255,10 @@ def test_what_is_over_is_gone(store: JobStore) -> None:
         store.run(job, {})
     assert store.find(JobFilter(), None) == []
     assert store.expired() == [job]
-    assert store.known([job, "other"]) == {job}
+    assert store.phases([job, "other"]) == {job: "PENDING"}
     store.delete(job)
     assert store.expired() == []
-    assert store.known([job]) == set()
+    assert store.phases([job]) == {}
 
 
 def test_the_engine_is_told_once_and_again_if_it_forgot(store: JobStore) -> None:
