@@ -45,7 +45,7 @@ def least_distance(place: Array, footprint: Footprint) -> float:
     """Give the angle (rad) from a place to a polygon, 0 within: from places along its edges, and the winding."""
     corners = footprint.vertices
     ways = np.roll(corners, -1, axis=0) - corners
-    nearest, reach = np.full(len(corners), 0.5), 0.5
+    nearest, reach, chords = np.full(len(corners), 0.5), 0.5, np.empty((0, 0))
     for _ in range(4):  # each time closer around the nearest place of each edge
         steps = np.clip(nearest + np.linspace(-reach, reach, 201)[:, None], 0, 1)
         places = corners + steps[:, :, None] * ways
