@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from operator import itemgetter
 
 from imageserv.core.errors import UsageFault
@@ -80,14 +79,12 @@ def _bare(media_type: str) -> str:
     return _exact(media_type.partition(";")[0])
 
 
-@lru_cache(maxsize=1024)
 def _exact(media_type: str) -> str:
     """Drop blanks, quotes and case."""
     return "".join(media_type.replace('"', "").split()).lower()
 
 
-@lru_cache(maxsize=256)  # a client sends the same with each request
-def _qualities(accept: str) -> Mapping[str, float]:
+def _qualities(accept: str) -> dict[str, float]:
     """Read an ``Accept`` header: the quality, 0 to 1, of each media range; what is malformed is left out.
 
     A range with parameters counts without them too, unless that stands there as well.

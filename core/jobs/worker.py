@@ -79,7 +79,7 @@ class Worker:
                 if time.monotonic() >= due[number]:
                     due[number] = time.monotonic() + period
                     self._try(turn)
-        threading.Event().wait()  # an interpreter that ends refuses the engine its threads, which takes that for errors
+        _wait_for_the_end()
 
     def _start(self, hand: Hand) -> None:
         """Have a hand's first process: one that ends by itself cannot work, one that was killed is replaced."""
@@ -89,7 +89,7 @@ class Worker:
                 return
             except HandLost as lost:
                 if self._closing.is_set():
-                    threading.Event().wait()
+                    _wait_for_the_end()
                 if not lost.killed or not left:
                     raise ConfigurationFault(f"a process that computes cannot be started: it {lost}") from lost
 
@@ -201,9 +201,17 @@ class Worker:
         """Call until the database answers; never return once this process is to end."""
         while True:
             if self._closing.is_set():
-                threading.Event().wait()
+                _wait_for_the_end()
             try:
                 return call()
             except UnavailableFault as fault:
                 _log.warning("%s", fault.message)
                 time.sleep(1.0)
+
+
+def _wait_for_the_end() -> None:
+    """Never return: the process is being ended.
+
+    If the interpreter ended by itself it would refuse the engine its threads, which takes that for errors of jobs.
+    """
+    threading.Event().wait()

@@ -235,6 +235,6 @@ def test_a_worker_that_cannot_work_says_so(plain: Any) -> None:
     )
     assert ended.returncode == 1
     *lines, last = ended.stderr.splitlines()
-    assert lines
+    assert 1 <= len(lines) <= 2  # of each process that computes: the first to end ends the worker
     assert all("none" in json.loads(line)["message"] for line in lines)  # the plugin that there is not
     assert last.startswith("imageserv: ") and "cannot be started" in last

@@ -284,7 +284,7 @@ def test_a_registry_that_cannot_be_read_is_no_fault_of_a_row(sky: Any, monkeypat
     assert [batch.run(step, lambda: False).results for step in range(batch.steps)] == [0, 1]
 
 
-def test_a_thousand_rows_take_the_memory_of_few(sky: Any) -> None:
+def test_thousands_of_rows_take_the_memory_of_few(sky: Any) -> None:
     import tracemalloc
 
     def peak(count: int) -> int:
@@ -300,8 +300,8 @@ def test_a_thousand_rows_take_the_memory_of_few(sky: Any) -> None:
         tracemalloc.stop()
         return most
 
-    few, many = peak(400), peak(1_200)
-    assert many - few < 800 * 250  # what is kept of a row, in steps and places, is far less than its cutout
+    few, many = peak(2_000), peak(4_000)  # fewer are done in the two steps that warm the caches up
+    assert many - few < 2_000 * 100  # what is kept of a row, in steps and places, is far less than its cutout
 
 
 def test_a_column_may_have_a_name_of_soda_s_for_a_dataset_whose_images_are_told_apart_so() -> None:
