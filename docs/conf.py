@@ -50,6 +50,14 @@ def _write_declared(_app: Sphinx, _document: str, source: list[str]) -> None:
     source[0] = _DECLARED.sub(lambda match: WRITERS[match[1]](), source[0])
 
 
+def _write_signature(
+    _app: Sphinx, _kind: str, _name: str, _object: object, _options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Write a default that is made anew as three dots: Sphinx leaves a signature that Python cannot read as it is."""
+    return (None if signature is None else signature.replace("<factory>", "...")), returns
+
+
 def setup(app: Sphinx) -> None:
     """Tell Sphinx."""
+    app.connect("autodoc-process-signature", _write_signature)
     app.connect("source-read", _write_declared)
