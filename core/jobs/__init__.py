@@ -9,5 +9,6 @@ without harm to other jobs. What each sudden end leaves:
 - a worker before it told the engine of a job: QUEUED, not submitted; any worker submits it;
 - a worker that took a job: the engine has it as taken by a name that gives no sign of life; another worker has the
   engine resume it. Steps that were done are not done again; the one under way is, and writes the same files;
+- the engine's database for a while: jobs that it has as taken, and at which nobody works: their worker resumes them;
 - a hand: the worker counts the attempt and starts another; three attempts at one step end the job.
 """

@@ -22,7 +22,7 @@ from .places import engine_database, files_of, store_of
 
 _LOOK = 0.25  # seconds between looks for new jobs, and for those that were aborted
 _BEAT = 2.0  # seconds between signs of life
-_SILENCE = 10.0  # seconds without one after which a worker is gone
+_SILENCE = 10.0  # seconds without one after which a worker is gone; without work after which a job is begun again
 _STARTS = 5  # how often a process that is killed while it starts is replaced before the worker gives up
 _SWEEP = 15.0  # seconds between searches for what is over
 
@@ -50,6 +50,8 @@ class Worker:
         self._all = [Hand(command) for _ in range(config.jobs.running)]
         self._engine = Engine(engine_database(config), self.name, config.jobs.running, self._execute)
         self._executions: dict[str, Execution] = {}
+        self._at_work: set[str] = set()
+        self._dropped: dict[str, float] = {}
         self._seen: dict[str, tuple[int, float]] = {}
         self._missing: set[str] = set()
         self._down = False
@@ -130,6 +132,22 @@ class Worker:
         if orphans:
             _log.warning("taking over the jobs of a worker that is gone", extra={"facts": {"jobs": orphans}})
             self._engine.resume(orphans)
+        dropped = self._find_dropped({identifier for identifier, worker in taken.items() if worker == self.name})
+        if dropped:
+            _log.warning("taking up again what the engine let go", extra={"facts": {"jobs": dropped}})
+            self._engine.resume(dropped)
+
+    def _find_dropped(self, mine: set[str]) -> list[str]:
+        """Return jobs that the engine has given to this worker, and at which no thread of it works.
+
+        When it cannot write to its database it lets a job go, and cannot note that either.
+        """
+        now = time.monotonic()
+        self._dropped = {identifier: self._dropped.get(identifier, now) for identifier in mine - self._at_work}
+        found = [identifier for identifier, since in self._dropped.items() if now - since > _SILENCE]
+        for identifier in found:
+            del self._dropped[identifier]
+        return found
 
     def _living(self) -> set[str]:
         now = time.monotonic()
@@ -171,13 +189,14 @@ class Worker:
 
     def _execute(self, identifier: str, step: Step) -> None:
         """Execute a job, in a thread of the engine."""
+        self._at_work.add(identifier)
         hand = self._hands.get()
         try:
             self._ready(hand)
             job = self._insist(lambda: self._store.begin(identifier, self.name))
             if job is None:
                 return
-            spent = check_attempts(job, "the worker was killed, too")
+            spent = check_attempts(job, "the worker was killed, too, or could not write to its database")
             if spent is not None:
                 self._insist(lambda: self._store.end(identifier, self.name, spent, None, job.spent))
                 return
@@ -187,6 +206,7 @@ class Worker:
         finally:
             self._executions.pop(identifier, None)
             self._hands.put(hand)
+            self._at_work.discard(identifier)
 
     def _ready(self, hand: Hand) -> None:
         while True:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -207,6 +208,22 @@ def test_the_engines_database_may_be_lost(plain: Any, until: Until) -> None:
     plain.work()
     until(lambda: tries(plain, url, 1) == 2, 120)
     plain.client.post(f"{url}/phase", data={"PHASE": "ABORT"})
+
+
+def test_the_engines_database_may_fail_for_a_while(plain: Any, until: Until) -> None:
+    """Of a full disk, say: it can neither note that a step was done nor that it let the job go."""
+    worker = plain.work()
+    do = ["write:x", "sleep:2", "write:y"]
+    url = plain.run(*do)
+    until(lambda: tries(plain, url, 1) == 1)
+    with sqlite3.connect(plain.path.parent / "jobs" / "engine.sqlite", timeout=60) as engine:
+        engine.execute("ALTER TABLE workflow_status RENAME TO away")
+        engine.commit()
+        until(lambda: "Exception encountered in background workflow" in plain.log())
+        engine.execute("ALTER TABLE away RENAME TO workflow_status")
+    engine.close()
+    plain.check(url, do)
+    assert worker.poll() is None
 
 
 def test_metrics_tell_of_the_queue(plain: Any, until: Until) -> None:
