@@ -3,12 +3,13 @@
 from .cutouts import CutoutTests
 from .declaration import DeclarationTests
 from .ids import IdTests
+from .mosaics import MosaicTests
 from .protocols import ProtocolTests
 from .recognition import RecognitionTests
 
 
 # pytest runs the tests of the last base first: what a plugin declares comes before what services make of it.
-class DatasetContract(ProtocolTests, CutoutTests, RecognitionTests, IdTests, DeclarationTests):
+class DatasetContract(ProtocolTests, MosaicTests, CutoutTests, RecognitionTests, IdTests, DeclarationTests):
     """What a dataset plugin must do. Subclass it, name the plugin, and give a fixture ``survey``.
 
     A subclass sets the attributes of `imageserv.core.testing.flags.Flags`, and overrides no test: a test that may be

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 
 from imageserv.core.errors import NoOverlapFault, UnavailableFault
 from imageserv.core.request import CutoutRequest, Detail
-from imageserv.core.sky.stencil import Box, Circle, Section
+from imageserv.core.sky.stencil import Box, Circle, Polygon, Range, Section
 
 from .archive import Archive
 from .flags import Flags
@@ -35,6 +36,9 @@ from .oracle import (
     wcs_of,
 )
 from .pixels import primary_header, read_answer
+
+_POLAR = 80.0
+"""Degrees of declination, beyond which meridians run all ways across an image."""
 
 
 class CutoutTests(Flags):
@@ -71,6 +75,29 @@ class CutoutTests(Flags):
             for y in (0, axes[1] - 1):
                 check_pixels(imageserv_archive, image, [(x, x + 1), (y, y + 1)])
         check_pixels(imageserv_archive, image, [(0, axes[0]), (0, axes[1])])
+
+    def test_without_a_stencil_all_is_given(self, imageserv_archive: Archive) -> None:
+        """A request that says no place is for the whole image."""
+        for image in imageserv_archive.some:
+            whole = imageserv_archive.plane(image, image.planes[0]).stored
+            cut = read_answer(imageserv_archive.cut(image, CutoutRequest(None)).content)
+            shapes = {one.stored.shape for one in cut}
+            assert whole.shape in shapes, f"{image.identifier}: its image of {whole.shape} pixels comes as {shapes}"
+
+    def test_other_times_and_wavelengths_give_nothing(self, imageserv_archive: Archive) -> None:
+        """An image of another time, or of other wavelengths, than the request wants is not given."""
+        for image in imageserv_archive.some:
+            seen = image.observation
+            requests: list[CutoutRequest] = []
+            if seen.t_min is not None and seen.t_max is not None:
+                requests.append(CutoutRequest(None, time=(seen.t_max + 1, seen.t_max + 2)))
+            if seen.em_min is not None and seen.em_max is not None:
+                requests.append(CutoutRequest(None, band=(seen.em_max * 2, seen.em_max * 3)))
+            for request in requests:
+                with pytest.raises(NoOverlapFault):
+                    imageserv_archive.cut(image, request)
+                    wanted = f"time={request.time}" if request.time else f"band={request.band}"
+                    raise AssertionError(f"{image.identifier} is given, though {wanted} is wanted, which it is not")
 
     def test_detail_says_how_much_of_the_image_comes(self, imageserv_archive: Archive) -> None:
         """``image``: the science plane; ``planes``: all of them; ``all``: them and what else the file has."""
@@ -170,6 +197,10 @@ class CutoutTests(Flags):
                     assert any(all(keyword in one.header for keyword in lasting) for one in everything), (
                         f"{image.identifier}: with detail=all no image has all of {plane.name}'s cards"
                     )
+            everything = primary_header(imageserv_archive.cut(image, CutoutRequest(None, "all")).content)
+            lasting = lasting_cards(fits.getheader(imageserv_archive.path(image, image.planes[0])))
+            lost = [keyword for keyword in lasting if keyword not in everything]
+            assert not lost, f"{image.identifier}: with detail=all the primary header lacks {', '.join(lost[:9])}"
 
     def test_a_box_in_pixels_is_centred_on_its_place(self, imageserv_archive: Archive) -> None:
         """A box of odd sizes around the middle of a pixel has as many pixels on each side of it."""
@@ -199,6 +230,33 @@ class CutoutTests(Flags):
             (left, right), (low, high) = (span or (0, 0) for span in delivered_sky(answer, imageserv_archive, image))
             assert left <= xs[near].min() and xs[near].max() < right and low <= ys[near].min() <= ys[near].max() < high
             assert right - left <= np.ptp(xs[near]) + 4 and high - low <= np.ptp(ys[near]) + 4
+
+    def test_shapes_on_the_sky_are_given_whole(self, imageserv_archive: Archive) -> None:
+        """The cutout of a polygon, and of a range, has the pixels at its corners, and not many more."""
+        self._need_positions()
+        for image in imageserv_archive.some:
+            wcs, (x, y) = wcs_of(imageserv_archive, image), middle_pixel(image)
+            dx, dy = max(image.shape[0] // 5, 1), max(image.shape[1] // 5, 1)
+            corners = [(x - dx, y), (x, y - dy), (x + dx, y), (x, y + dy)]
+            places = [place_of(wcs, *corner) for corner in corners]
+            ra, dec = place_of(wcs, x, y)
+            east = [(place[0] - ra + 180) % 360 - 180 for place in places]
+            south, north = (end(place[1] for place in places) for end in (min, max))
+            shapes: list[Polygon | Range] = [Polygon(tuple(places))]
+            if abs(dec) < _POLAR:
+                shapes.append(Range((ra + min(east)) % 360, max(east) - min(east), south, north))
+            for shape in shapes:
+                answer = imageserv_archive.cut(image, CutoutRequest(shape))
+                spans = [span or (0, 0) for span in delivered_sky(answer, imageserv_archive, image)]
+                for corner in corners:
+                    inside = all(low - 1 <= at <= high for at, (low, high) in zip(corner, spans, strict=True))
+                    assert inside, (
+                        f"{image.identifier}: {shape} gives {answer.report.delivered}, without pixel {corner}"
+                    )
+                if isinstance(shape, Polygon):
+                    assert spans[0][1] - spans[0][0] <= 2 * dx + 5 and spans[1][1] - spans[1][0] <= 2 * dy + 5, (
+                        f"{image.identifier}: {shape} gives {answer.report.delivered}, far more than is in it"
+                    )
 
     def test_the_same_request_gives_the_same_bytes(self, imageserv_archive: Archive) -> None:
         """Caches of clients and proxies depend on it."""

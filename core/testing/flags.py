@@ -22,7 +22,7 @@ class Flags:
     takes_any_fits
         True if every FITS image is one of the dataset's.
     gives_stored_pixels
-        False if cutouts hold other pixels than the files do: scaled, or made of several images.
+        False if cutouts hold other pixels than the files do: scaled, or of several images unasked.
     """
 
     plugin: ClassVar[str]

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
 from imageserv.core.errors import ImageServError
@@ -13,6 +14,7 @@ from imageserv.core.record import Found
 
 from .archive import Archive
 from .flags import Flags
+from .oracle import middle_pixel, place_of, wcs_of
 
 _STRANGERS = ("README.txt", "notes/imageserv-kit-stranger.dat", "imageserv-kit-stranger")
 _STRANGE_FITS = "imageserv-kit/stranger.fits"
@@ -104,6 +106,32 @@ class RecognitionTests(Flags):
                 assert science_id not in kept or kept[science_id] == found.planes, (
                     f"{path}: of {found.planes} ingest keeps {kept[science_id]}"
                 )
+
+    def test_planes_lie_on_one_another(self, imageserv_archive: Archive) -> None:
+        """The middle of a plane is where that of the science plane is: else it is of another image."""
+        for image in imageserv_archive.some if self.has_positions else []:
+            x, y = middle_pixel(image)
+            wcs = wcs_of(imageserv_archive, image)
+            here = SkyCoord(*place_of(wcs, x, y), unit="deg")
+            for plane in image.planes[1:]:
+                other = imageserv_archive.plane(image, plane)
+                if other.wcs is not None and image.pixel_scale is not None:
+                    there = SkyCoord(*place_of(other.wcs, x, y), unit="deg")
+                    away = float(here.separation(there).to_value("arcsec")) / image.pixel_scale
+                    assert away < min(image.shape) / 2, (
+                        f"{image.identifier}: its {plane.name} is {away:.0f} pixels away from it on the sky:"
+                        f" HDU {plane.hdu} of {imageserv_archive.path(image, plane).name} is of another image"
+                    )
+
+    def test_planes_hold_what_their_names_say(self, imageserv_archive: Archive) -> None:
+        """A plane called mask holds integers, for its bits have meanings; no variance and no weight is negative."""
+        for image in imageserv_archive.some:
+            for plane in image.planes:
+                values, where = imageserv_archive.plane(image, plane).values, f"{image.identifier}: its {plane.name}"
+                if plane.name.lower() == "mask":
+                    assert values.dtype.kind in "iub", f"{where} holds {values.dtype}: is it another plane?"
+                if plane.name.lower() in ("variance", "weight"):
+                    assert not (values < 0).any(), f"{where} has negative values: is it another plane?"
 
     def test_images_have_positions(self, imageserv_archive: Archive) -> None:
         """Images are found by position, unless `has_positions` says that none can be."""

@@ -8,6 +8,8 @@ from astropy.io import fits
 
 from imageserv.core.testing import DatasetContract
 
+from .tract import write_tract
+
 SHAPE = (50, 60)  # rows, columns
 FRAMES = ((5646, "g", 694, 4), (2708, "r", 103, 3))
 
@@ -69,8 +71,9 @@ class TestDeepCoadd(DatasetContract):
     @classmethod
     def survey(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         root = tmp_path_factory.mktemp("deepcoadd")
-        for seed, name in enumerate(("coadd-r-0-321,4.fits", "coadd-u-0-366,0.fits")):
-            write_exposure(root / name, 19.3 - seed, 10 * seed)
+        write_exposure(root / "coadd-u-0-366,0.fits", 19.3, 10)
+        write_tract(root, ((0, 0), (1, 0), (1, 1)))
+        write_tract(root, ((1, 0),), band="g")
         return root
 
 

@@ -78,13 +78,15 @@ def path_of(root: Path, patch: Patch, band: str = "r") -> Path:
     return root / f"coadd-{band}-0-{patch[0]},{patch[1]}.fits"
 
 
-def write_tract(root: Path, patches: Iterable[Patch] = ALL, edits: dict[Patch, Edit] | None = None) -> None:
+def write_tract(
+    root: Path, patches: Iterable[Patch] = ALL, edits: dict[Patch, Edit] | None = None, band: str = "r"
+) -> None:
     """Write patches, some of them edited."""
     root.mkdir(exist_ok=True)
     for patch in patches:
         hdus = patch_hdus(patch)
         (edits or {}).get(patch, lambda hdus: None)(hdus)
-        hdus.writeto(path_of(root, patch), overwrite=True)
+        hdus.writeto(path_of(root, patch, band), overwrite=True)
 
 
 def serve_tract(folder: Path, *, max_pixels: int = 1_000_000) -> Service:

@@ -22,6 +22,8 @@ PIXELS = (
     "test_changed_files_are_noticed",
 )
 
+SOURCES = ("test_pixels_are_those_of_the_images_named", "test_changed_neighbours_are_noticed")
+
 # For each part of the contract, and each class of faulty_plugins whose fault shows in it:
 # the test that names the fault, and the tests that fail with it. No others may.
 FAULTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -60,6 +62,7 @@ FAULTS: dict[str, dict[str, tuple[str, ...]]] = {
         "CallsPlanesOtherwise": ("test_planes_are_declared",),
         "TakesATableForAPlane": ("test_every_file_is_taken",),
         "CountsJulianDays": ("test_observations_make_sense",),
+        "TakesAnotherImagesMask": ("test_planes_lie_on_one_another",),
         "CountsMinutes": ("test_observations_make_sense",),
     },
     "CutoutTests": {
@@ -71,6 +74,7 @@ FAULTS: dict[str, dict[str, tuple[str, ...]]] = {
         "IgnoresDetail": (
             "test_detail_says_how_much_of_the_image_comes",
             "test_the_science_plane_alone_is_the_science_plane",
+            "test_headers_keep_their_cards",
         ),
         "GivesTheMaskAlone": ("test_the_science_plane_alone_is_the_science_plane",),
         "SlidesBackIntoTheImage": (
@@ -79,11 +83,35 @@ FAULTS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "GivesAllWhereNothingIs": ("test_where_nothing_is_nothing_is_given",),
         "ReportsTheWhole": ("test_the_report_is_true",),
+        "TrimsTheWhole": ("test_without_a_stencil_all_is_given",),
+        "ForgetsACorner": ("test_shapes_on_the_sky_are_given_whole",),
+        "ReadsDegreesAsWidth": ("test_shapes_on_the_sky_are_given_whole",),
+        "GivesAnyTime": ("test_other_times_and_wavelengths_give_nothing",),
+        "GivesAnyWavelength": ("test_other_times_and_wavelengths_give_nothing",),
+        "LosesThePrimaryHeader": ("test_headers_keep_their_cards",),
         "IsNeverTheSame": ("test_the_same_request_gives_the_same_bytes",),
         "RemembersImages": ("test_changed_files_are_noticed",),
     },
+    "MosaicTests, RecognitionTests": {
+        "RightTiles": (),
+        "TakesTheWrongTile": SOURCES,
+        "ForgetsTheLastTile": ("test_no_image_is_forgotten",),
+        "IsOffByOneAtTheSeam": SOURCES,
+        "LeavesAGapAtTheSeam": ("test_no_image_is_forgotten",),
+        "JoinsAnyFilter": ("test_images_of_one_filter_are_joined",),
+        "CutsTheSeamOtherwiseInTheMask": SOURCES,
+        "NamesTheWrongTile": SOURCES,
+        "TellsNoBoxes": SOURCES,
+        "SaysNotWhoGaveWhat": (*SOURCES, "test_no_image_is_forgotten"),
+        "FillsHoles": SOURCES,
+        "CountsFromTheImage": ("test_the_wcs_goes_on_beyond_the_image",),
+        "AsksInVain": ("test_cutouts_go_on_in_other_images",),
+        "CallsTheImageAMask": ("test_planes_hold_what_their_names_say",),
+        "RemembersTiles": ("test_changed_neighbours_are_noticed",),
+    },
     "DatasetContract": {
         "Right": (),
+        "NumbersByHash": ("test_v1_translates_ids", "test_v1_gives_files_by_their_ids", "test_v1_cuts"),
         "MisspellsItsExample": ("test_examples_are_answered",),
         "TripsOverCircles": ("test_a_circle_has_every_pixel_in_it", "test_soda_cuts_circles", "test_nothing_failed"),
     },
@@ -94,7 +122,7 @@ SUITE = """
 import pytest
 
 from imageserv.core.testing import DatasetContract
-from faulty_plugins import write_survey
+from strangers.{module} import write_survey
 from imageserv.core.testing.contract import *
 
 @pytest.fixture(scope="session")
@@ -105,11 +133,13 @@ def survey(tmp_path_factory):
 """
 
 
-def run(folder: Path, parts: Mapping[str, Iterable[str]], *options: str, flag: str = "") -> dict[str, dict[str, str]]:
+def run(
+    folder: Path, parts: Mapping[str, Iterable[str]], *options: str, flag: str = "", module: str = "faulty_plugins"
+) -> dict[str, dict[str, str]]:
     """Run parts of the contract on some plugins each; return for each plugin what became of each test."""
     names = [name for part in parts.values() for name in part]
     folder.mkdir()
-    points = "\n".join(f"{name} = faulty_plugins:{name}" for name in names)
+    points = "\n".join(f"{name} = strangers.{module}:{name}" for name in names)
     metadata = folder / "faulty_plugins-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-plugins\nVersion: 1\n")
@@ -119,11 +149,11 @@ def run(folder: Path, parts: Mapping[str, Iterable[str]], *options: str, flag: s
         for part, names in parts.items()
         for name in names
     )
-    (folder / "test_plugins.py").write_text(SUITE + classes)
+    (folder / "test_plugins.py").write_text(SUITE.replace("{module}", module) + classes)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=report.xml", *options, str(folder)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (STRANGERS, folder)))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (STRANGERS.parent, folder)))},
         capture_output=True,
         text=True,
         timeout=600,
@@ -142,18 +172,22 @@ def failed(outcomes: dict[str, str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Run the contract on all plugins, in two processes."""
+    """Run the contract on all plugins, in three processes."""
     folder = tmp_path_factory.mktemp("kit")
-    cutouts = {"CutoutTests": FAULTS["CutoutTests"]}
-    rest = {part: faults for part, faults in FAULTS.items() if part not in cutouts}
+    cutouts, tiles = ({part: FAULTS[part]} for part in ("CutoutTests", "MosaicTests, RecognitionTests"))
+    rest = {part: faults for part, faults in FAULTS.items() if part not in cutouts | tiles}
     with ThreadPoolExecutor() as pool:
-        results = pool.map(run, (folder / "cutouts", folder / "rest"), (cutouts, rest))
-        return {name: outcomes for result in results for name, outcomes in result.items()}
+        runs = [
+            pool.submit(run, folder / "cutouts", cutouts),
+            pool.submit(run, folder / "tiles", tiles, module="faulty_tiles"),
+            pool.submit(run, folder / "rest", rest),
+        ]
+        return {name: outcomes for each in runs for name, outcomes in each.result().items()}
 
 
 def test_a_right_plugin_passes_every_test(judged: dict[str, dict[str, str]]) -> None:
     assert len(judged["Right"]) > 50
-    assert set(judged["Right"].values()) == {"passed"}  # none is skipped, either
+    assert set(judged["Right"].values()) == set(judged["RightTiles"].values()) == {"passed"}  # none is skipped, either
 
 
 BY_CHANCE = {"RefusesInTheDark": {"test_other_integers_are_refused"}}

@@ -1,6 +1,7 @@
 """A right plugin, and plugins that are each wrong in one way: what the kit must tell apart."""
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from imageserv.core.fits.engine import Cutout, CutoutRequest, OutputHdu, cut
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.hookspecs import hookimpl
 from imageserv.core.record import Found, Observation, Plane
-from imageserv.core.sky.stencil import Circle, Section
+from imageserv.core.sky.stencil import Circle, Polygon, Range, Section
 
 NIGHT = Key("night", int, "Which night.", minimum=1, maximum=9999, example="7")
 CHIP = Key("chip", str, "Which chip.", choices=("north", "south"))
@@ -445,3 +446,70 @@ class TakesAllByRight(TakesAll):
 
 class ChangesPixelsByRight(IsOffByOne):
     """Not wrong, if it says so: ``gives_stored_pixels = False``."""
+
+
+class TakesAnotherImagesMask(Right):
+    """Mixes files up: the mask is that of the last image in the folder."""
+
+    def recognise(self, file: CandidateFile) -> Sequence[Found] | None:
+        found = super().recognise(file)
+        if not found:
+            return found
+        other = file.beside("0002-south-r.fits")
+        image, mask = found[0].planes
+        return [replace(found[0], planes=(image, replace(mask, file=other.stamp)))]
+
+
+class TrimsTheWhole(Right):
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        if request.stencil is None and request.detail == "planes":
+            width, height = image.science.shape
+            request = replace(request, stencil=Section(((0, width), (0, height - 1))))
+        return super().cutout(image, request)
+
+
+class ForgetsACorner(Right):
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        if isinstance(request.stencil, Polygon) and len(request.stencil.vertices) > 3:
+            request = replace(request, stencil=Polygon(request.stencil.vertices[:-1]))
+        return super().cutout(image, request)
+
+
+class ReadsDegreesAsWidth(Right):
+    """Halves the width of a range."""
+
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        if isinstance(request.stencil, Range):
+            request = replace(request, stencil=replace(request.stencil, extent=request.stencil.extent / 2))
+        return super().cutout(image, request)
+
+
+class GivesAnyTime(Right):
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        return super().cutout(image, replace(request, time=None))
+
+
+class GivesAnyWavelength(Right):
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        return super().cutout(image, replace(request, band=None))
+
+
+class LosesThePrimaryHeader(Right):
+    def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
+        cutout = super().cutout(image, request)
+        return changed(cutout, 0, template=cutout.hdus[0].template.without({"MJD-OBS", "EXPTIME"}))
+
+
+class NumbersByHash(Right):
+    """Has other science ids in each process."""
+
+    @hookimpl
+    def imageserv_science_id(self, data_id: DataId) -> int:
+        return super().imageserv_science_id(data_id) + _SALT
+
+    @hookimpl
+    def imageserv_data_id(self, science_id: int) -> DataId | None:
+        return super().imageserv_data_id(science_id - _SALT)
+
+
+_SALT = 1_000_000 * os.getpid()
