@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, Self
 
-from .storage import settle, whole
+from .storage import check_room, settle, whole
 
 Chunks = Iterable[bytes | memoryview]
 
@@ -71,6 +71,7 @@ class Files:
 
     def put(self, name: str, size: int, chunks: Chunks) -> None:
         """Write a file, whole or not at all."""
+        check_room(self._folder, size)
         with whole(self._folder / name, self._aside) as file:
             file.writelines(chunks)
 
@@ -116,6 +117,7 @@ class Tar:
 
     def put(self, name: str, size: int, chunks: Chunks) -> None:
         """Append a member."""
+        check_room(self._path.parent, size)
         if self._file.tell() != self.end:  # at the start, and behind one that failed
             self._file.seek(self.end)
         self._file.write(self._header(f"{FOLDER}/{name}", size))

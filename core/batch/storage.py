@@ -1,6 +1,7 @@
 """Files that are there as a whole or not at all: written aside, made durable, then renamed."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Generator
@@ -9,6 +10,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+RESERVE = 1 << 25
+"""Bytes of a disk that results leave free: a database beside them needs room to note that there is no more."""
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Look whether the disk of a folder has room for so many bytes, and the reserve.
+
+    Raises
+    ------
+    OSError
+        Raised if it has not, as by the system if it were full (ENOSPC).
+    """
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < size + RESERVE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 @contextlib.contextmanager

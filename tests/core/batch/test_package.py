@@ -1,15 +1,18 @@
 """The tar that grows: as Python's own writer would have it, whatever was written before."""
 
+import errno
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageserv.core.batch.package import Tar
+from imageserv.core.batch.package import Files, Tar
 from imageserv.core.errors import UnavailableFault
 
 NAMES = st.from_regex(r"[0-9]{1,6}_[A-Za-z0-9._-]{0,70}\.(fits|txt)", fullmatch=True)
@@ -57,8 +60,35 @@ def test_a_member_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [8**11 - 1, 8**11, 2**40])
-def test_a_member_may_be_of_any_size(tmp_path: Path, size: int) -> None:
+def test_a_member_may_be_of_any_size(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=2**40, f_frsize=4096))  # a disk for it
     with Tar(tmp_path / "x.tar", 0, TIME) as tar:
         tar.put("1.fits", size, [])
     header = (tmp_path / "x.tar").read_bytes()[:512]
     assert tarfile.TarInfo.frombuf(header, "ascii", "strict").size == size
+
+
+@pytest.mark.parametrize("form", ["files", "tar"])
+def test_results_leave_room_for_the_database_beside_them(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that cannot note that the disk is full would leave the job as it is, for ever."""
+    free, asked = 0, []
+
+    def disk(folder: Path) -> SimpleNamespace:
+        asked.append(folder)
+        return SimpleNamespace(f_bavail=free // 512, f_frsize=512)
+
+    monkeypatch.setattr(os, "statvfs", disk)
+    package = Files(tmp_path, tmp_path) if form == "files" else Tar(tmp_path / "x.tar", 0, TIME)
+    with package:
+        free = (1 << 25) + 1024
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            package.put("1.fits", 1025, [bytes(1025)])
+        assert caught.value.errno == errno.ENOSPC
+        package.put("2.fits", 1024, [bytes(1024)])
+        package.settle()
+    assert set(asked) == {tmp_path}
+    assert [path.name for path in tmp_path.iterdir()] == (["2.fits"] if form == "files" else ["x.tar"])
+    if form == "tar":
+        assert (tmp_path / "x.tar").stat().st_size == 512 + 1024
