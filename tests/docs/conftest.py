@@ -142,7 +142,7 @@ class Reader:
             where = f"{self.page.relative_to(DOCS)}, line {block.line}"
             text = block.text.replace("8000", self.port)
             if "caption" in block.options:
-                target = self.here / block.options["caption"]
+                target = self.here / block.options["caption"].strip('"`')  # as code, for its underscores
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, "utf-8")
             elif block.language == "console":

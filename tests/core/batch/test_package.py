@@ -61,7 +61,10 @@ def test_a_member_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [8**11 - 1, 8**11, 2**40])
 def test_a_member_may_be_of_any_size(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=2**40, f_frsize=4096))  # a disk for it
+    def disk(_: Path) -> SimpleNamespace:  # one that has room for it
+        return SimpleNamespace(f_bavail=2**40, f_frsize=4096)
+
+    monkeypatch.setattr(os, "statvfs", disk)
     with Tar(tmp_path / "x.tar", 0, TIME) as tar:
         tar.put("1.fits", size, [])
     header = (tmp_path / "x.tar").read_bytes()[:512]
@@ -73,7 +76,8 @@ def test_results_leave_room_for_the_database_beside_them(
     tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that cannot note that the disk is full would leave the job as it is, for ever."""
-    free, asked = 0, []
+    free = 0
+    asked: list[Path] = []
 
     def disk(folder: Path) -> SimpleNamespace:
         asked.append(folder)
