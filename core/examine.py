@@ -1,8 +1,8 @@
 """Examining one file: what a plugin recognises in it, and where on the sky that is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from astropy.io import fits
+from typing import Any
 
 from .candidate import CandidateFile
 from .dataset import Dataset
@@ -14,6 +14,7 @@ from .manager import DatasetPlugin
 from .obscore import POL_STATES, coverage
 from .record import FileStamp, Found, ImageRecord, Observation, Plane
 from .sky.footprint import footprint_of
+from .sky.gnomonic import Gnomonic
 from .sky.polarization import polarization_axis
 from .sky.spectral import spectral_axes, spectral_axis
 from .sky.stencil import Interval
@@ -44,7 +45,8 @@ def examine(plugin: DatasetPlugin, file: CandidateFile) -> Examined | None:
         if found is None:
             return None
         warnings: list[str] = []
-        images = tuple(_record(plugin, file, stamp, image, warnings) for image in found)
+        tangent_planes: dict[int, Gnomonic | None] = {}
+        images = tuple(_record(plugin, file, stamp, image, tangent_planes, warnings) for image in found)
     except FitsFault:
         raise
     except ImageServError as fault:
@@ -55,7 +57,10 @@ def examine(plugin: DatasetPlugin, file: CandidateFile) -> Examined | None:
         raise FitsFault(f"the plugin {plugin.plugin!r} failed on it: {error!r}") from error
     if not images:
         raise FitsFault("holds no image of this dataset")
-    return Examined(stamp, file.layout, images, tuple(warnings))
+    hdus = list(file.hdus)
+    for index, plane in tangent_planes.items():
+        hdus[index] = replace(hdus[index], plane=plane)
+    return Examined(stamp, replace(file.layout, hdus=tuple(hdus)), images, tuple(warnings))
 
 
 def examines(plugin: DatasetPlugin, file: CandidateFile) -> bool:
@@ -67,8 +72,14 @@ def examines(plugin: DatasetPlugin, file: CandidateFile) -> bool:
 
 
 def _record(
-    plugin: DatasetPlugin, file: CandidateFile, stamp: FileStamp, found: Found, warnings: list[str]
+    plugin: DatasetPlugin,
+    file: CandidateFile,
+    stamp: FileStamp,
+    found: Found,
+    tangent_planes: dict[int, Gnomonic | None],
+    warnings: list[str],
 ) -> ImageRecord:
+    """Make the record of an image; add the tangent plane of its WCS, and warnings, to those of others."""
     declaration = plugin.declaration
     data_id = declaration.check_data_id(found.data_id)
     warnings.extend(found.warnings)
@@ -76,16 +87,17 @@ def _record(
         raise FitsFault(f"the science plane {found.planes[0].name} is in another file: that one is to be recognised")
     science = _hdu(file, found.planes[0])
     axes, width, height, footprint, scale = (0, 1), *_first_axes(science), None, None
-    header: fits.Header | None = None
+    header: Mapping[str, Any] | None = None
     try:
         cards = wcs_cards(science)
-        header = fits.Header.fromstring(cards)
+        header = cards.values
         wcs = SkyWcs(cards)
         if wcs.axes[1] >= len(science.shape):
             raise UnsupportedFault("its WCS has more axes than its pixels")
         axes = wcs.axes
+        tangent_planes[science.index] = wcs.plane
         width, height = science.shape[axes[0]], science.shape[axes[1]]
-        footprint = footprint_of(wcs.to_sky, width, height)
+        footprint = footprint_of(wcs.vectors, width, height)
         scales = wcs.scales((width - 1) / 2, (height - 1) / 2)
         scale = None if scales is None else 3600 * (scales[0] * scales[1]) ** 0.5
     except (UnsupportedFault, ValueError) as fault:
@@ -135,7 +147,7 @@ def _length(hdu: Hdu, axis: int) -> int:
     return hdu.shape[axis] if axis < len(hdu.shape) else 1
 
 
-def _channels(header: fits.Header | None, hdu: Hdu) -> tuple[int, Interval | None]:
+def _channels(header: Mapping[str, Any] | None, hdu: Hdu) -> tuple[int, Interval | None]:
     """Return the length of the spectral axis, 1 if there is none, and its limits (m), None if they cannot be told."""
     if header is None:
         return 1, None
@@ -146,7 +158,7 @@ def _channels(header: fits.Header | None, hdu: Hdu) -> tuple[int, Interval | Non
     return length, axis.limits(length)
 
 
-def _states(header: fits.Header | None, hdu: Hdu) -> tuple[str, ...]:
+def _states(header: Mapping[str, Any] | None, hdu: Hdu) -> tuple[str, ...]:
     """Return the states that the polarization axis has, in ObsCore's order."""
     axis = None if header is None else polarization_axis(header)
     if axis is None:

@@ -96,14 +96,8 @@ class Facts:
 
     def mjd(self, days: float, scale: str, origin: str) -> float | None:
         """Convert an MJD of another time scale, found at the keyword `origin`, to MJD UTC (d)."""
-        if not _EARLIEST <= days <= _LATEST:
-            self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
-            return None
-        if scale == "utc":
-            return days
         with _quiet_about_leap_seconds():
-            time: Any = Time(days, format="mjd", scale=scale)
-            return float(time.utc.mjd)
+            return self._utc(Time(days, format="mjd", scale=scale), origin)
 
     def date(self, text: str, scale: str, origin: str) -> float | None:
         """Convert a date, found at the keyword `origin`, to MJD UTC (d).
@@ -114,13 +108,20 @@ class Facts:
         if day.count("/") == 2:
             day = "-".join(reversed(day.split("/")))
             day = f"19{day}" if len(day) == 8 else day
-        try:
-            with _quiet_about_leap_seconds():
-                time: Any = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
-        except ValueError:
-            self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
+        with _quiet_about_leap_seconds():
+            try:
+                time = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
+            except ValueError:
+                self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
+                return None
+            return self._utc(time, origin)
+
+    def _utc(self, time: Any, origin: str) -> float | None:
+        days = float(time.mjd)
+        if not _EARLIEST <= days <= _LATEST:
+            self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
             return None
-        return self.mjd(float(time.mjd), scale, origin)
+        return float(time.utc.mjd)
 
     def scale(self) -> str | None:
         """Return astropy's name of the time scale that TIMESYS names; UTC if it names none.

@@ -6,8 +6,10 @@ what astronomers put into a header comes out as they wrote it.
 """
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 CARD = 80
 """FITS 4.0 section 3.3.1: a card has 80 characters."""
@@ -57,6 +59,33 @@ def card_value(card: bytes) -> bool | int | float | str | None:
     if _FLOAT.fullmatch(text):
         return float(text.upper().replace("D", "E"))
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Some cards of a header, one of each keyword.
+
+    Attributes
+    ----------
+    cards
+        80 bytes each, by keyword.
+    values
+        Theirs; astropy's own way to one takes longer than all of these.
+    """
+
+    cards: Mapping[str, bytes]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, header: bytes) -> "Cards":
+        """Read a header without END."""
+        cards = {card_keyword(card): card for card in (header[at : at + CARD] for at in range(0, len(header), CARD))}
+        return cls(cards, {keyword: card_value(card) for keyword, card in cards.items()})
+
+    @property
+    def block(self) -> bytes:
+        """All cards, one after the other."""
+        return b"".join(self.cards.values())
 
 
 def find_card(cards: bytes, keyword: str, end: int | None = None) -> int:
@@ -180,13 +209,13 @@ class HeaderTemplate:
         place = self.place(keyword)
         return None if place is None else card_value(self.card(place))
 
-    def without(self, drop: Container[str]) -> "HeaderTemplate":
+    def without(self, drop: Set[str]) -> "HeaderTemplate":
         """Return a template that lacks some keywords, and the CONTINUE cards that belong to them."""
         places = self.places()
         going_on = set(places.get("CONTINUE", ()))
         kept: list[bytes] = []
         start = 0
-        for place in sorted([place for keyword, at in places.items() if keyword in drop for place in at]):
+        for place in sorted([place for keyword in places.keys() & drop for place in places[keyword]]):
             kept.append(self.block[start : place * CARD])
             while place + 1 in going_on:
                 place += 1

@@ -21,6 +21,7 @@ from astropy.io import fits
 
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
+from imageserv.core.sky.gnomonic import Gnomonic
 
 from .cards import BLOCK, CARD, card_value, find_card
 
@@ -86,6 +87,8 @@ class Hdu:
         Of the image (ZBITPIX and ZNAXISn if it is compressed); `shape` in FITS order, NAXIS1 first.
     name
         EXTNAME, or an empty string.
+    plane
+        The tangent plane of its WCS: known of the science planes of a file that was examined, if they have one.
     """
 
     index: int
@@ -97,6 +100,7 @@ class Hdu:
     bitpix: int
     shape: tuple[int, ...]
     name: str
+    plane: Gnomonic | None = None
 
     @property
     def header(self) -> bytes:
@@ -167,7 +171,11 @@ class Layout:
 
     def to_bytes(self) -> bytes:
         """Write the layout for the registry: a few kB for a header of tens."""
-        rows = [(h.kind, h.length, h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name) for h in self.hdus]
+        rows = [
+            (h.kind, h.length, h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name, plane)
+            for h in self.hdus
+            for plane in [h.plane and h.plane.parts]
+        ]
         head = json.dumps({"size": self.size, "packed": self.packed, "hdus": rows}).encode()
         return zlib.compress(head + b"\n" + b"".join(h.header for h in self.hdus))
 
@@ -178,10 +186,12 @@ class Layout:
         start = text.index(b"\n") + 1
         facts = json.loads(text[:start])
         hdus: list[Hdu] = []
-        for index, (kind, length, offset, data_offset, data_size, bitpix, shape, name) in enumerate(facts["hdus"]):
+        for kind, length, offset, data_offset, data_size, bitpix, shape, name, plane in facts["hdus"]:
             header = Packed(blob, start, start + length)
             start += length
-            hdus.append(Hdu(index, kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name))
+            known = plane and Gnomonic.of(plane)
+            hdu = Hdu(len(hdus), kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name, known)
+            hdus.append(hdu)
         return cls(tuple(hdus), facts["size"], facts["packed"])
 
 

@@ -1,7 +1,7 @@
 """An image opened for cutting: its file mapped, its header templates and WCS made once, kept for the next request."""
 
 from collections.abc import Mapping, Set
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .output import Cutout
 from .plan import Plan, make_plan
 from .tilecache import TileCache
 from .tiles import TileReader
-from .wcscards import wcs_cards, wcs_header
+from .wcscards import wcs_cards
 
 _FEW_BYTES = 1 << 20
 """Copied in a tenth of a millisecond or two."""
@@ -101,7 +101,7 @@ class OpenImage:
             Raised if it has none.
         """
         try:
-            wcs = SkyWcs(wcs_cards(self.science))
+            wcs = SkyWcs(partial(wcs_cards, self.science), self.science.plane)
             if wcs.axes[1] >= len(self.science.shape):
                 raise UnsupportedFault("its WCS has more axes than its pixels")
         except UnsupportedFault as fault:
@@ -120,7 +120,7 @@ class OpenImage:
     def spectral(self) -> SpectralAxis | None:
         """The spectral axis of the science plane, if it has one that can be used."""
         try:
-            return spectral_axis(wcs_header(self.science))
+            return spectral_axis(wcs_cards(self.science).values)
         except UnsupportedFault:
             return None
 
@@ -128,7 +128,7 @@ class OpenImage:
     def polarization(self) -> PolarizationAxis | None:
         """The polarization axis of the science plane, if it has one that can be used."""
         try:
-            return polarization_axis(wcs_header(self.science))
+            return polarization_axis(wcs_cards(self.science).values)
         except UnsupportedFault:
             return None
 

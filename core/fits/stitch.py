@@ -309,5 +309,5 @@ def _source_header(science: bytes, box: PixelBox) -> HeaderTemplate:
     numbers = {"BITPIX": 8, "NAXIS": 2, "NAXIS1": right - left, "NAXIS2": high - low, "PCOUNT": 0, "GCOUNT": 1}
     cards = [make_card("XTENSION", "IMAGE"), *(make_card(key, value) for key, value in numbers.items())]
     cards += [make_card("EXTNAME", SOURCE), make_card("BUNIT", "", "n: the image of CUTSRCn; 0: none")]
-    cards += [card for card in sound_cards(science) if not card.startswith(b"NAXIS")]
+    cards += [card for keyword, card in sound_cards(science).cards.items() if not keyword.startswith("NAXIS")]
     return HeaderTemplate(b"".join(card.ljust(CARD) for card in cards))

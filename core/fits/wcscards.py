@@ -8,12 +8,14 @@ are about the WCS, well-formed, each keyword once.
 
 import re
 from functools import lru_cache
+from types import UnionType
+from typing import Any
 
 from astropy.io import fits
 
 from imageserv.core.errors import UnsupportedFault
 
-from .cards import CARD, HeaderTemplate, card_value, make_card
+from .cards import Cards, HeaderTemplate, card_value, make_card
 from .layout import Hdu
 
 _MOST_CARDS = 4096
@@ -35,10 +37,10 @@ _STRINGS = re.compile(
 
 def wcs_header(hdu: Hdu) -> fits.Header:
     """Return what `wcs_cards` does as a header. Raises what it raises."""
-    return fits.Header.fromstring(wcs_cards(hdu))
+    return fits.Header.fromstring(wcs_cards(hdu).block)
 
 
-def wcs_cards(hdu: Hdu) -> bytes:
+def wcs_cards(hdu: Hdu) -> Cards:
     """Return the cards that hold the WCS of an image, and nothing else.
 
     Of a keyword that comes more than once the last sound card counts, as wcslib has it.
@@ -48,40 +50,40 @@ def wcs_cards(hdu: Hdu) -> bytes:
     UnsupportedFault
         Raised if the header has thousands of such cards, or has no number where the WCS needs one.
     """
-    cards = sound_cards(hdu.header)
-    if hdu.kind == "compressed":  # the table's axes are not the image's
-        cards = [card for card in cards if not card.startswith(b"NAXIS")]
-        cards.append(make_card("NAXIS", len(hdu.shape)))
-        cards += [make_card(f"NAXIS{axis}", length) for axis, length in enumerate(hdu.shape, 1)]
-    return b"".join(card.ljust(CARD) for card in cards)
+    sound = sound_cards(hdu.header)
+    if hdu.kind != "compressed":
+        return sound
+    # The table's axes are not the image's.
+    axes = {"NAXIS": len(hdu.shape)} | {f"NAXIS{axis}": length for axis, length in enumerate(hdu.shape, 1)}
+    others = {keyword: card for keyword, card in sound.cards.items() if not keyword.startswith("NAXIS")}
+    cards = others | {keyword: make_card(keyword, value) for keyword, value in axes.items()}
+    return Cards(cards, {keyword: sound.values[keyword] for keyword in others} | axes)
 
 
-def sound_cards(header: bytes) -> list[bytes]:
-    """Return the cards of a header that make its WCS, one of each keyword; raises what `wcs_header` does."""
+def sound_cards(header: bytes) -> Cards:
+    """Return the cards of a header that make its WCS, one of each keyword; raises what `wcs_cards` does."""
     template = HeaderTemplate(header)
-    cards: list[bytes] = []
+    cards: dict[str, bytes] = {}
+    values: dict[str, Any] = {}
     for keyword, places in template.places().items():
         wanted = _wanted(keyword)
         if wanted is None:
             continue
-        place = next((place for place in reversed(places) if _kind(template.card(place)) is wanted), None)
-        if place is not None:
-            cards.append(template.card(place))
-        elif wanted is float and _LINEAR.match(keyword) and any(template.card(at)[8:10] == b"= " for at in places):
-            # Left out, it would count as 0, and the image would be elsewhere.
-            raise UnsupportedFault(f"its WCS cannot be used: {keyword} is no number")
+        for place in reversed(places):
+            card = template.card(place)
+            value = card_value(card)
+            if isinstance(value, wanted) and not isinstance(value, bool):
+                cards[keyword], values[keyword] = card, value
+                break
+        else:
+            if wanted is not str and _LINEAR.match(keyword) and any(template.card(at)[8:10] == b"= " for at in places):
+                # Left out, it would count as 0, and the image would be elsewhere.
+                raise UnsupportedFault(f"its WCS cannot be used: {keyword} is no number")
     if len(cards) > _MOST_CARDS:
         raise UnsupportedFault(f"its WCS has {len(cards)} cards; at most {_MOST_CARDS} are read")
-    return cards
+    return Cards(cards, values)
 
 
 @lru_cache(maxsize=4096)
-def _wanted(keyword: str) -> type | None:
-    return float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None
-
-
-def _kind(card: bytes) -> type | None:
-    value = card_value(card)
-    if isinstance(value, bool) or value is None:
-        return None
-    return str if isinstance(value, str) else float
+def _wanted(keyword: str) -> type | UnionType | None:
+    return int | float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None

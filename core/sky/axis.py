@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from astropy.io import fits
@@ -17,19 +18,18 @@ _LINEAR = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT")
 _SPECTRAL = ("RESTFRQ", "RESTFREQ", "RESTWAV", "VELREF")
 
 
-def axes_of_type(header: fits.Header, *types: str) -> list[int]:
+def axes_of_type(header: Mapping[str, Any], *types: str) -> list[int]:
     """Return the FITS axes, counted from 0, whose CTYPE starts with one of these four characters."""
-    found = ((match, str(header[match[0]])) for key in header if (match := _CTYPE.match(key)))
+    found = [(match, str(header[match[0]])) for key in header if (match := _CTYPE.match(key))]
     return sorted(int(match[1]) - 1 for match, ctype in found if ctype[:4] in types)
 
 
-def length_of(header: fits.Header, axis: int) -> int:
+def length_of(header: Mapping[str, Any], axis: int) -> int:
     """Return the number of pixels along an axis: 1 for one that only the WCS has (FITS 4.0 section 8.2, WCSAXES)."""
-    length: Any = header.get(f"NAXIS{axis + 1}", 1)
-    return int(length)
+    return int(header.get(f"NAXIS{axis + 1}", 1))
 
 
-def one_axis(header: fits.Header, axis: int) -> Any:
+def one_axis(header: Mapping[str, Any], axis: int) -> Any:
     """Return the WCS of one axis of the primary WCS, as astropy has it.
 
     Returns

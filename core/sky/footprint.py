@@ -18,8 +18,8 @@ from .caps import angle
 Vectors = NDArray[np.float64]
 """Unit vectors (ICRS), shape (..., 3): x towards RA 0 Dec 0, y towards RA 90 Dec 0, z towards the north pole."""
 
-ToSky = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
-"""From pixels x, y, counted from 0, to ICRS ra, dec in degrees; NaN where a pixel is not on the sky."""
+ToSky = Callable[[NDArray[np.float64], NDArray[np.float64]], Vectors]
+"""From pixels x, y, counted from 0, to unit vectors, shape (n, 3); NaN where a pixel is not on the sky."""
 
 tolerance = 0.1
 """How far an outline may stray from the image's true edge (pixels)."""
@@ -164,9 +164,7 @@ def footprint_of(to_sky: ToSky, width: int, height: int) -> Footprint:
 
 def _sky(to_sky: ToSky, x: NDArray[np.float64], y: NDArray[np.float64]) -> Vectors:
     """Return unit vectors, shape (..., 3), of pixels; NaN off the sky."""
-    ra, dec = to_sky(x.ravel(), y.ravel())
-    valid = np.isfinite(ra) & np.isfinite(dec)
-    return degrees_to_vectors(np.where(valid, ra, np.nan), np.where(valid, dec, np.nan)).reshape(*x.shape, 3)
+    return to_sky(x.ravel(), y.ravel()).reshape(*x.shape, 3)
 
 
 def tangent_frame(center: Vectors) -> Vectors:
@@ -200,34 +198,41 @@ def _inside(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArra
     return odd
 
 
+def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where images are sampled, shape (2, n): around the unit square, then within it; and the steps inwards."""
+    corners = np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])[..., None]
+    along = np.linspace(0.0, 1.0, _SAMPLES)
+    edges = (corners + along * (np.roll(corners, -1, axis=1) - corners)).reshape(2, -1)
+    inward = np.array([[0.0, -1.0, 0.0, 1.0], [1.0, 0.0, -1.0, 0.0]]).repeat(_SAMPLES, axis=1)
+    # A few places well inside reveal a map that is torn or folded within a smooth outline.
+    inner = np.stack(np.meshgrid(np.arange(1, 8) / 8, np.arange(1, 8) / 8)).reshape(2, -1)
+    return np.concatenate([edges, inner], axis=1), np.concatenate([inward, np.zeros_like(inner)], axis=1)
+
+
+# Twice as many samples as pieces: the shortest piece still has one between its ends.
+_SAMPLES = 2 * most_pieces + 1
+_PLACES, _INWARD = _sampled()
+
+
 def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     """Return the exact outline, or None where there is none."""
-    # Twice as many samples as pieces: the shortest piece still has one between its ends.
-    along = np.linspace(0.0, 1.0, 2 * most_pieces + 1)
-    corner_x, corner_y = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0])
-    inward_x, inward_y = np.array([0.0, -1.0, 0.0, 1.0]), np.array([1.0, 0.0, -1.0, 0.0])
-    edge_x = (corner_x[:, None] + along * (np.roll(corner_x, -1) - corner_x)[:, None]) * width - 0.5
-    edge_y = (corner_y[:, None] + along * (np.roll(corner_y, -1) - corner_y)[:, None]) * height - 0.5
-    # A few places well inside reveal a map that is torn or folded within a smooth outline.
-    eighths = np.arange(1, 8) / 8
-    inner_x, inner_y = np.meshgrid(eighths * width - 0.5, eighths * height - 0.5)
-    places_x = [edge_x, edge_x + inward_x[:, None], inner_x]
-    places_y = [edge_y, edge_y + inward_y[:, None], inner_y]
-    sky = _sky(to_sky, np.concatenate([p.ravel() for p in places_x]), np.concatenate([p.ravel() for p in places_y]))
-    center = sky[2 * edge_x.size + inner_x.size // 2]
+    edges = 4 * _SAMPLES
+    x, y = _PLACES * np.array([[width], [height]]) - 0.5
+    sky = _sky(to_sky, np.concatenate([x[:edges], x + _INWARD[0]]), np.concatenate([y[:edges], y + _INWARD[1]]))
+    center = sky[2 * edges + (len(x) - edges) // 2]
     if not np.isfinite(sky).all() or (separation(sky, center) > widest).any():
         return None
     frame = tangent_frame(center)
     plane = _gnomonic(frame, sky)
-    edge, within, inner = np.split(plane, [edge_x.size, 2 * edge_x.size])
+    edge, within, inner = np.split(plane, [edges, 2 * edges])
     # Two coordinates as one complex number: half the steps.
     sides, insets = ((part[:, 0] + 1j * part[:, 1]).reshape(4, -1) for part in (edge, within))
     corners: list[int] = []
     for side, (points, inset) in enumerate(zip(sides, insets, strict=True)):
-        breaks = _follow(points, inset - points, 0, along.size - 1)
+        breaks = _follow(points, inset - points, 0, _SAMPLES - 1)
         if breaks is None:
             return None
-        corners += [side * along.size + index for index in breaks]
+        corners += [side * _SAMPLES + index for index in breaks]
     outline = _without_repeats(edge[corners], np.array(corners))
     if len(outline) < 3 or not _is_simple(edge[outline]) or not _inside(edge[outline], inner).all():
         return None

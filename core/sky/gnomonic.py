@@ -10,8 +10,9 @@ poles, and a frame other than ICRS is a matter of turning c, e and n once.
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class Gnomonic:
         Its inverse.
     shift
         How far SIP shifts a pixel along x and y; None without a distortion.
+    axes
+        The two FITS axes (counted from 0) that x and y run along.
     """
 
     center: Vector
@@ -55,6 +58,23 @@ class Gnomonic:
     to_plane: tuple[float, float, float, float]
     to_pixels: tuple[float, float, float, float]
     shift: Polynomials | None
+    axes: tuple[int, int]
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """All attributes, for JSON."""
+        return _parts(self)
+
+    @classmethod
+    def of(cls, parts: Sequence[Any]) -> "Gnomonic":
+        """Make one of what JSON made of its parts."""
+        return cls(*map(_frozen, parts))
+
+    @property
+    def pixel_size(self) -> float:
+        """The longer side of a pixel at the reference point (deg)."""
+        a, b, c, d = self.to_plane
+        return math.degrees(max(math.hypot(a, c), math.hypot(b, d)))
 
     def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
         """Return the pixel, counted from 0, of a place (ICRS degrees).
@@ -103,6 +123,22 @@ class Gnomonic:
             scale * (center[2] + xi * east[2] + eta * north[2]),
         )
 
+    def scales(self, x: float, y: float) -> tuple[float, float]:
+        """Return the size on the sky (deg) of a pixel's extent along x and along y."""
+        along_x = math.dist(self.vector(x - 0.5, y), self.vector(x + 0.5, y))
+        return _degrees(along_x), _degrees(math.dist(self.vector(x, y - 0.5), self.vector(x, y + 0.5)))
+
+
+_parts = attrgetter(*(field.name for field in fields(Gnomonic)))
+
+
+def _frozen(part: Any) -> Any:
+    return tuple(map(_frozen, part)) if isinstance(part, list) else part
+
+
+def _degrees(chord: float) -> float:
+    return math.degrees(2.0 * math.asin(min(1.0, chord / 2.0)))
+
 
 def _values(polynomials: Polynomials, u: float, v: float) -> tuple[float, float]:
     """Evaluate A and B by Horner's scheme."""
@@ -118,7 +154,11 @@ def _values(polynomials: Polynomials, u: float, v: float) -> tuple[float, float]
 
 
 def gnomonic(
-    header: Mapping[str, object], wcs: Any, matrix: NDArray[np.float64], rotation: NDArray[np.float64]
+    header: Mapping[str, object],
+    wcs: Any,
+    matrix: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    axes: tuple[int, int],
 ) -> Gnomonic | None:
     """Read a celestial WCS of two axes.
 
@@ -133,6 +173,8 @@ def gnomonic(
         Its ``pixel_scale_matrix``, degrees.
     rotation : ndarray, shape (3, 3)
         Turns ICRS unit vectors into those of the frame of the WCS.
+    axes
+        The FITS axes that these two are in the image.
 
     Returns
     -------
@@ -178,6 +220,7 @@ def gnomonic(
         (a, b, c, d),
         (d / area, -b / area, -c / area, a / area),
         None if sip is None else _polynomials(sip.a, sip.b),
+        axes,
     )
 
 

@@ -1,10 +1,10 @@
 """The polarization axis of an image: pixels to states and back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from .axis import axes_of_type, length_of, one_axis
 
@@ -56,13 +56,13 @@ class PolarizationAxis:
         return (taken[0], taken[-1] + 1) if taken else None
 
 
-def polarization_axis(header: fits.Header) -> PolarizationAxis | None:
+def polarization_axis(header: Mapping[str, Any]) -> PolarizationAxis | None:
     """Find the polarization axis of an image's primary WCS; None if there is none that can be used.
 
     Parameters
     ----------
     header
-        As `imageserv.core.fits.wcscards.wcs_header` gives it.
+        Values of the cards that `imageserv.core.fits.wcscards.wcs_cards` gives.
     """
     for axis in axes_of_type(header, "STOK"):
         wcs = one_axis(header, axis)

@@ -7,12 +7,11 @@ comes from wcslib, with all algorithm codes, and with the conventions of AIPS
 image has it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from .axis import axes_of_type, length_of, one_axis
@@ -126,18 +125,18 @@ class SpectralAxis:
         return np.minimum(first, second), np.maximum(first, second)  # NaN if either is
 
 
-def spectral_axes(header: fits.Header) -> list[int]:
+def spectral_axes(header: Mapping[str, Any]) -> list[int]:
     """Return the FITS axes, counted from 0, that are spectral by their CTYPE, whether or not they can be used."""
     return axes_of_type(header, *_TYPES)
 
 
-def spectral_axis(header: fits.Header) -> SpectralAxis | None:
+def spectral_axis(header: Mapping[str, Any]) -> SpectralAxis | None:
     """Find the first spectral axis of an image's primary WCS that can be used.
 
     Parameters
     ----------
     header
-        As `imageserv.core.fits.wcscards.wcs_header` gives it.
+        Values of the cards that `imageserv.core.fits.wcscards.wcs_cards` gives.
 
     Returns
     -------

@@ -1,81 +1,18 @@
 """The celestial WCS of one image: ICRS degrees to pixels and back, every distortion included."""
 
-import logging
 import math
-import re
-import threading
-import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import (
-    FK4,
-    FK5,
-    ICRS,
-    BarycentricMeanEcliptic,
-    BarycentricTrueEcliptic,
-    BaseCoordinateFrame,
-    FK4NoETerms,
-    Galactic,
-    GeocentricTrueEcliptic,
-    Supergalactic,
-    UnitSphericalRepresentation,
-)
 from astropy.io import fits
-from astropy.wcs import WCS, Sip, Wcsprm
-from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from imageserv.core.errors import UnsupportedFault
-from imageserv.core.fits.cards import CARD, card_keyword, card_value
+from imageserv.core.fits.cards import Cards
 
-from .footprint import degrees_to_vectors, separation, vectors_to_degrees
-from .gnomonic import Gnomonic, gnomonic
-
-# astropy logs a line for every header with SIP terms; it says nothing that an operator can act on.
-logging.getLogger("astropy").setLevel(logging.WARNING)
-
-Array = NDArray[np.float64]
-
-_KNOWN_FRAMES = (
-    ICRS,
-    FK5,
-    FK4,
-    FK4NoETerms,
-    Galactic,
-    Supergalactic,
-    BarycentricMeanEcliptic,
-    BarycentricTrueEcliptic,
-    GeocentricTrueEcliptic,
-)
-"""Frames that have a fixed relation to ICRS. (wcslib also knows those of the Earth and of the planets.)"""
-
-_LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
-"""Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
-
-_COUNTS = re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$")
-_MOST = 99
-"""As many axes and powers as keywords such as CRPIXja and A_p_q can number. Of any more
-wcslib and astropy make the square, unseen: they crash, or come to no end."""
-
-_CTYPE = re.compile(r"CTYPE[1-9]\d*$")
-_CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
-"""Celestial axes (FITS 4.0 section 8.3)."""
-
-_SIP = re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$")
-_SIP_TERM = re.compile(r"([AB])_(\d+)_(\d+)$")
-
-_rotations: dict[str, "Array | None"] = {}
-"""From ICRS to frames, by the text of the frame."""
-
-_MOST_FRAMES = 256
-
-_CUBES = ("TSC", "CSC", "QSC")
-
-_MOST_STEPS, _CLOSE = 50, 1e-7
-"""How often a distortion is applied to find the pixel that it moves to a place; how near is near enough (pixels)."""
+from .footprint import vectors_to_degrees
+from .gnomonic import Gnomonic
+from .wcslib import Array, Wcslib
 
 _SAME = 1e-6
 """Pixels: how closely two ways to reckon agree."""
@@ -83,12 +20,12 @@ _SAME = 1e-6
 _LOOKS = (-7.0, 900.0, -400.0), (5.0, 300.0, -800.0)
 """Where two ways to reckon are compared: x and y, in pixels from the reference pixel."""
 
-_ROUND_TRIP_PIXELS = 0.1
-"""How closely a pixel must lead back to the place it was computed from: wcslib inverts CSC to some 0.03 pixel."""
-
 
 class SkyWcs:
     """The celestial axes of an image's primary WCS.
+
+    Single places are converted in plain numbers where the projection is a tangent plane, and all else by wcslib,
+    which is made when it is first asked for.
 
     Pixels are counted from 0 at the centre of the first one; x runs along the
     first of the two celestial axes in the file's order, whichever of
@@ -97,10 +34,14 @@ class SkyWcs:
     Parameters
     ----------
     header
-        Of the image, as astropy has it, or as cards of 80 bytes.
+        Of the image, as astropy has it, or its cards, or what gives them.
+    plane
+        What `plane` was when the same header was read before: then wcslib need not be asked now.
 
     Attributes
     ----------
+    plane
+        The same in plain numbers, None for other projections: wcslib agrees with it.
     axes
         The two FITS axes (counted from 0) that x and y run along.
     pixel_size
@@ -114,63 +55,21 @@ class SkyWcs:
         Raised if the header has no celestial WCS that can be used; the message says why.
     """
 
-    def __init__(self, header: fits.Header | bytes) -> None:
-        cards = _Cards(header)
-        for keyword, value in cards.values.items():
-            if keyword.startswith(_LOOKUP_KEYWORDS) and str(value).strip().upper() not in ("", "SIP", "NONE"):
-                raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {value}, which is not read")
-            if _COUNTS.match(keyword) and value not in range(_MOST + 1):
-                raise UnsupportedFault(f"it has {keyword} = {value}, not 0 to {_MOST}")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                wcs = _wcs(cards)
-                if not wcs.has_celestial:
-                    raise UnsupportedFault("it has no celestial WCS")
-                lng, lat = int(wcs.wcs.lng), int(wcs.wcs.lat)
-                self.axes: tuple[int, int] = (min(lng, lat), max(lng, lat))
-                if wcs.naxis > 2:
-                    wcs = wcs.sub([self.axes[0] + 1, self.axes[1] + 1])
-                frame = wcs_to_celestial_frame(wcs)
-                # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
-                wcs.wcs_pix2world([[0.0, 0.0]], 0)
-                matrix = wcs.pixel_scale_matrix
-                self.pixel_size = math.sqrt((matrix**2).sum(axis=0).max())
-                self.turn = _turn(wcs)
-                rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
-        except UnsupportedFault:
-            raise
-        except Exception as error:  # wcslib and astropy raise nearly everything for a bad header, MemoryError included
-            text = " ".join(str(error).split()) or type(error).__name__
-            if "No WCS with key" in text:  # only alternate WCSs
-                raise UnsupportedFault("it has no celestial WCS") from error
-            raise UnsupportedFault(f"its WCS cannot be used: {text[:200]}") from error
-        if not isinstance(frame, _KNOWN_FRAMES):
-            raise UnsupportedFault(f"its WCS is in the frame {frame.name}, which has no fixed relation to ICRS")
-        self._wcs: Any = wcs
-        self._lon = int(lng > lat)  # which of the two axes longitude is
-        # astropy lets other threads run while wcslib works on numbers that it has changed for its own use meanwhile.
-        self._lock = threading.Lock()
-        self._frame: BaseCoordinateFrame = frame
-        self._rotation = rotation
-        self._aligned = isinstance(frame, ICRS)
-        self._plane = None
-        if rotation is not None and (plane := gnomonic(cards.values, wcs, matrix, rotation)) is not None:
-            self._plane = plane if self._is_same(plane) else None
+    def __init__(self, header: fits.Header | Cards | Callable[[], Cards], plane: Gnomonic | None = None) -> None:
+        self._header = header
+        self.plane = plane
+        self.turn = (0.0, 0.0)
+        if plane is None:
+            self.turn = self._wcslib.turn
+            plane = self._wcslib.tangent()
+            self.plane = plane if plane is not None and _is_same(plane, self._wcslib) else None
+        known = self.plane or self._wcslib
+        self.axes: tuple[int, int] = known.axes
+        self.pixel_size: float = known.pixel_size
 
-    def _is_same(self, plane: Gnomonic) -> bool:
-        """Tell whether a tangent plane is what wcslib makes of this WCS: near and far, there and back."""
-        x, y = (at + np.array(far) for at, far in zip(plane.pixel_of_reference, _LOOKS, strict=True))
-        vectors = self.vectors(x, y)
-        ra, dec = vectors_to_degrees(vectors)
-        places = zip(x.tolist(), y.tolist(), vectors.tolist(), ra.tolist(), dec.tolist(), strict=True)
-        most = _SAME * math.radians(self.pixel_size)
-        return all(
-            math.dist(plane.vector(u, v), vector) < most
-            and (back := plane.pixel(lon, lat)) is not None
-            and math.dist(back, (u, v)) < _SAME
-            for u, v, vector, lon, lat in places
-        )
+    @cached_property
+    def _wcslib(self) -> Wcslib:
+        return Wcslib(self._header() if callable(self._header) else self._header)
 
     def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Convert pixels to ICRS degrees.
@@ -189,12 +88,7 @@ class SkyWcs:
 
     def vectors(self, x: Array, y: Array) -> Array:
         """Convert pixels to ICRS unit vectors, shape (n, 3): NaN where a pixel is off the sky."""
-        pixels = np.empty((len(x), 2))
-        pixels[:, 0], pixels[:, 1] = x, y
-        # The methods in C beneath astropy's own, which take ten times as long for a few places.
-        with self._lock:
-            world = self._wcs._all_pix2world(pixels, 0)
-        return self._to_icrs(world[:, self._lon], world[:, 1 - self._lon])
+        return self._wcslib.vectors(x, y)
 
     def to_pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
         """Convert a place, ICRS degrees, to pixels counted from 0.
@@ -204,14 +98,9 @@ class SkyWcs:
         tuple of float or None
             None if the projection does not have the place, as in `to_pixels`.
         """
-        if self._plane is not None and (pixel := self._plane.pixel(ra, dec)) is not None:
+        if self.plane is not None and (pixel := self.plane.pixel(ra, dec)) is not None:
             return pixel
-        if self._aligned:
-            lon, lat = np.array([ra]), np.array([dec])
-        else:
-            lon, lat = self._from_icrs(degrees_to_vectors([ra], [dec]))
-        x, y = self._pixels(self._world(lon, lat))[0].tolist()
-        return (x, y) if math.isfinite(x) else None
+        return self._wcslib.to_pixel(ra, dec)
 
     def to_pixels(self, vectors: Array) -> tuple[Array, Array]:
         """Convert places, ICRS unit vectors of shape (n, 3), to pixels.
@@ -224,203 +113,27 @@ class SkyWcs:
             can settle on a pixel that belongs to another place: such pixels
             count as none.)
         """
-        pixels = self._pixels(self._world(*self._from_icrs(vectors)))
-        return pixels[:, 0], pixels[:, 1]
-
-    def _world(self, lon: Array, lat: Array) -> Array:
-        """Return degrees in the image's own frame as wcslib takes them: a column for each axis."""
-        world = np.empty((len(lon), 2))
-        world[:, self._lon], world[:, 1 - self._lon] = lon, lat
-        return world
-
-    def _pixels(self, world: Array) -> Array:
-        """Return the pixels, shape (n, 2), of places, shape (n, 2): NaN where there are none."""
-        try:
-            with self._lock, np.errstate(all="ignore"):
-                pixels = self._undistorted(self._wcs.wcs.s2p(world, 0)["pixcrd"])
-                pixels[~np.isfinite(pixels).all(axis=1)] = np.nan
-                back = self._wcs._all_pix2world(pixels, 0)
-        except Exception:  # wcslib's own errors for a place that the projection lacks
-            if len(world) < 2:
-                return np.full(world.shape, np.nan)
-            # One such place must not spoil the others.
-            middle = len(world) // 2
-            return np.concatenate([self._pixels(world[:middle]), self._pixels(world[middle:])])
-        pixels[~(self._apart(back, world) <= _ROUND_TRIP_PIXELS * self.pixel_size)] = np.nan
-        return pixels
-
-    def _apart(self, one: Array, other: Array) -> Array:
-        """Return the angles (deg) between places of shape (n, 2), by the haversine formula; NaN for NaN."""
-        half = np.sin(np.radians(one - other) / 2) ** 2
-        latitudes = np.cos(np.radians(one[:, 1 - self._lon])) * np.cos(np.radians(other[:, 1 - self._lon]))
-        angle: Array = 2 * np.degrees(np.arcsin(np.sqrt(half[:, 1 - self._lon] + latitudes * half[:, self._lon])))
-        return angle
-
-    def _undistorted(self, focal: Array) -> Array:
-        """Return the pixels, shape (n, 2), that a distortion (SIP) moves to these; not finite where there are none.
-
-        A fixed point: the shift at a pixel is nearly that at its neighbour.
-        """
-        if self._wcs.sip is None:
-            return focal
-        pixels = focal.copy()
-        for _ in range(_MOST_STEPS):
-            error = self._wcs._pix2foc(pixels, 0) - focal
-            pixels -= error
-            if not (np.abs(error) > _CLOSE).any():  # NaN does not wait
-                break
-        return pixels
+        return self._wcslib.to_pixels(vectors)
 
     def shows(self, x: Array, y: Array, vectors: Array) -> NDArray[np.bool_]:
         """Tell which pixels, shape (n,), show these places, unit vectors of shape (n, 3); False off the sky."""
-        error = np.degrees(separation(self.vectors(x, y), vectors))  # NaN off the sky
-        close: NDArray[np.bool_] = error <= _ROUND_TRIP_PIXELS * self.pixel_size
-        return close
+        return self._wcslib.shows(x, y, vectors)
 
     def scales(self, x: float, y: float) -> tuple[float, float] | None:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
-        if self._plane is not None:
-            vector = self._plane.vector
-            along_x = _degrees(math.dist(vector(x - 0.5, y), vector(x + 0.5, y)))
-            return along_x, _degrees(math.dist(vector(x, y - 0.5), vector(x, y + 0.5)))
-        xs = np.array([x - 0.5, x + 0.5, x, x])
-        ys = np.array([y, y, y - 0.5, y + 0.5])
-        ra, dec = self.to_sky(xs, ys)
-        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
-            return None
-        left, right, lower, upper = degrees_to_vectors(ra, dec)
-        along_x, along_y = math.degrees(separation(left, right)), math.degrees(separation(lower, upper))
-        return (along_x, along_y) if along_x > 0 and along_y > 0 else None
-
-    def _to_icrs(self, lon: Array, lat: Array) -> Array:
-        if self._rotation is not None:
-            vectors: Array = degrees_to_vectors(lon, lat) @ self._rotation
-            return vectors
-        return _transform(self._frame, lon, lat, ICRS())
-
-    def _from_icrs(self, vectors: Array) -> tuple[Array, Array]:
-        if self._rotation is not None:
-            return vectors_to_degrees(vectors @ self._rotation.T)
-        return vectors_to_degrees(_transform(ICRS(), *vectors_to_degrees(vectors), self._frame))
+        return self._wcslib.scales(x, y) if self.plane is None else self.plane.scales(x, y)
 
 
-def _degrees(chord: float) -> float:
-    return math.degrees(2.0 * math.asin(min(1.0, chord / 2.0)))
-
-
-def _turn(wcs: Any) -> tuple[float, float]:
-    """Return the pixels of a full turn of native longitude, for projections of which wcslib reads faces beyond it.
-
-    A quadrilateralized cube (FITS WCS paper II, section 5.6) is four faces
-    long, and the first may follow the last once more.
-    """
-    if str(wcs.wcs.ctype[0])[-3:] not in _CUBES:
-        return 0.0, 0.0
-    around = [360.0, 0.0] if wcs.wcs.lng < wcs.wcs.lat else [0.0, 360.0]
-    x, y = np.linalg.solve(wcs.pixel_scale_matrix, around)
-    return float(x), float(y)
-
-
-class _Cards:
-    """The cards of a header, and their values: astropy's own way to one value takes longer than all of these."""
-
-    def __init__(self, header: fits.Header | bytes) -> None:
-        if isinstance(header, bytes):
-            block = header
-        else:
-            block = header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
-        self.block = block
-        self.cards = [block[at : at + CARD] for at in range(0, len(block), CARD)]
-        self.values: dict[str, Any] = {card_keyword(card): card_value(card) for card in self.cards}
-
-
-def _wcs(cards: _Cards) -> Any:
-    """Return astropy's WCS; if it stumbles over an axis that is not celestial, one that takes that axis for linear."""
-    try:
-        return _assembled(cards) or WCS(fits.Header.fromstring(cards.block))
-    except Exception:
-        header = fits.Header.fromstring(cards.block)
-        others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
-        if not others or int(str(header.get("NAXIS", 0))) < 3:
-            raise
-        celestial = header.copy()
-        for key in others:
-            celestial.remove(key)
-            celestial.remove(key.replace("TYPE", "UNIT"), ignore_missing=True)
-        return WCS(celestial)
-
-
-def _assembled(cards: _Cards) -> Any:
-    """Return what astropy makes of a header, put together from its parts: in a fifth of the time.
-
-    None for headers that astropy reads otherwise than by the letter: with
-    parameters of projections (PVi_m), some of which it takes for another
-    distortion, or with SIP terms in any but the one right way.
-    """
-    terms: dict[str, dict[tuple[int, int], float]] = {"A": {}, "B": {}}
-    values: Mapping[str, Any] = cards.values
-    for keyword, value in values.items():
-        if keyword.startswith("PV"):
-            return None
-        if match := _SIP_TERM.match(keyword):
-            terms[match[1]][int(match[2]), int(match[3])] = value
-    sip = None
-    if any(keyword.endswith("_ORDER") for keyword in values):
-        orders = [int(values.get(f"{letter}_ORDER", 0)) for letter in terms]  # some write 3.0
-        suffixes = [str(values.get(f"CTYPE{axis}"))[-4:] for axis in (1, 2)]
-        if min(orders) < 2 or suffixes != ["-SIP", "-SIP"] or "CRPIX1" not in values or "CRPIX2" not in values:
-            return None
-        a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
-        # Without AP and BP: places are looked up by what A and B do to pixels.
-        sip = Sip(a, b, None, None, (values["CRPIX1"], values["CRPIX2"]))
-    linear = [card for card in cards.cards if not _SIP.match(card_keyword(card))]
-    try:
-        parameters = Wcsprm(header=b"".join(linear), relax=True)
-    except Exception:  # astropy says better what is wrong
-        return None
-    if sip is not None and parameters.naxis != 2:
-        return None
-    wcs: Any = WCS(naxis=parameters.naxis)
-    wcs.wcs, wcs.sip = parameters, sip
-    wcs.fix()
-    wcs.wcs.set()
-    return wcs
-
-
-def _square(terms: dict[tuple[int, int], float], order: int) -> Array:
-    square = np.zeros((order + 1, order + 1))
-    for (p, q), value in terms.items():
-        if p + q <= order:
-            square[p, q] = value
-    return square
-
-
-def _transform(source: BaseCoordinateFrame, lon: Array, lat: Array, target: BaseCoordinateFrame) -> Array:
-    """Convert degrees in one frame to unit vectors in another; NaN stays NaN."""
-    good = np.isfinite(lon) & np.isfinite(lat)
-    vectors = np.full((len(lon), 3), np.nan)
-    if good.any():
-        place = source.realize_frame(UnitSphericalRepresentation(lon[good] * u.deg, lat[good] * u.deg))
-        vectors[good] = place.transform_to(target).represent_as(UnitSphericalRepresentation).to_cartesian().xyz.value.T
-    return vectors
-
-
-def _rotation_from_icrs(frame: BaseCoordinateFrame) -> Array | None:
-    """Return the matrix that turns ICRS unit vectors into the frame's, or None if no matrix does (FK4 has E-terms)."""
-    # The text of a frame has all its attributes; a survey has one frame for a million images.
-    text = repr(frame)
-    if text not in _rotations:
-        if len(_rotations) >= _MOST_FRAMES:
-            _rotations.clear()
-        _rotations[text] = _computed_rotation(frame)
-    return _rotations[text]
-
-
-def _computed_rotation(frame: BaseCoordinateFrame) -> Array | None:
-    lon = np.array([0.0, 90.0, 0.0, 45.0, 200.0])
-    lat = np.array([0.0, 0.0, 90.0, 35.0, -70.0])
-    turned = _transform(ICRS(), lon, lat, frame)
-    matrix: Array = turned[:3].T
-    if np.abs(degrees_to_vectors(lon, lat) @ matrix.T - turned).max() > 1e-13:
-        return None
-    return matrix
+def _is_same(plane: Gnomonic, wcslib: Wcslib) -> bool:
+    """Tell whether a tangent plane is what wcslib makes of a WCS: near and far, there and back."""
+    x, y = (at + np.array(far) for at, far in zip(plane.pixel_of_reference, _LOOKS, strict=True))
+    vectors = wcslib.vectors(x, y)
+    ra, dec = vectors_to_degrees(vectors)
+    places = zip(x.tolist(), y.tolist(), vectors.tolist(), ra.tolist(), dec.tolist(), strict=True)
+    most = _SAME * math.radians(wcslib.pixel_size)
+    return all(
+        math.dist(plane.vector(u, v), vector) < most
+        and (back := plane.pixel(lon, lat)) is not None
+        and math.dist(back, (u, v)) < _SAME
+        for u, v, vector, lon, lat in places
+    )

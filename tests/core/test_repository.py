@@ -334,6 +334,19 @@ def test_a_map_whose_file_is_gone_does_not_hide_other_images(
 # --- what is delivered
 
 
+def test_a_tangent_plane_is_kept_in_the_registry(open_repository: OpenRepository, write_image: WriteImage) -> None:
+    write_image("sketch-1-r.fits")
+    write_image("sketch-2-r.fits", CTYPE1="RA---SIN", CTYPE2="DEC--SIN")
+    repository = open_repository()
+    repository.ingest(None, ignore)
+    tangent, other = (repository.open(number(repository, which).record) for which in (1, 2))
+    assert tangent.science.plane is not None and tangent.science.plane == tangent.wcs.plane
+    assert other.science.plane is None and other.wcs.plane is None
+    for image in (tangent, other):
+        x, y = map(float, wcs_of(image.science.parsed()).world_to_pixel(coordinates(150.001, 2.001, unit="deg")))
+        assert image.wcs.to_pixel(150.001, 2.001) == pytest.approx((x, y), abs=1e-6)
+
+
 def test_a_cutout_and_its_report(open_repository: OpenRepository, write_image: WriteImage) -> None:
     write_image("sketch-1-r.fits")
     write_image("sketch-2-r.fits", dec=2.001)

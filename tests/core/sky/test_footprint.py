@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ longitudes = st.floats(0.0, 360.0, exclude_max=True)
 latitudes = st.floats(-90.0, 90.0)
 
 
+def outline(to_sky: Callable[[Array, Array], tuple[Array, Array]], width: int, height: int) -> Footprint:
+    return footprint_of(lambda x, y: degrees_to_vectors(*to_sky(x, y)), width, height)
+
+
 class Image:
     """An image of an astropy WCS, whose native frame stands for ICRS."""
 
@@ -49,7 +54,7 @@ class Image:
         return (dec, ra) if self.wcs.celestial.wcs.lng == 1 else (ra, dec)
 
     def footprint(self) -> Footprint:
-        return footprint_of(self.to_sky, self.width, self.height)
+        return outline(self.to_sky, self.width, self.height)
 
     def samples(self, count: int, margin: float) -> tuple[Array, Array]:
         """Pixels in and around the image."""
@@ -382,7 +387,7 @@ def test_a_cover_surrounds_its_cap() -> None:
         ra, dec = Image(header("TAN", CDELT1=-0.2, CDELT2=0.2), 100, 80).to_sky(x, y)
         return np.where(np.hypot(x - 30, y - 30) < 20, np.nan, ra), dec
 
-    footprint = footprint_of(to_sky, 100, 80)
+    footprint = outline(to_sky, 100, 80)
     assert not footprint.exact
     check_shape(footprint)
     polygon = Footprint(footprint.vertices, footprint.center, exact=True)
@@ -395,7 +400,7 @@ def test_a_map_that_is_torn_has_no_exact_outline() -> None:
     def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
         return 10.0 - 0.01 * x + np.where(x > 50, 5.0, 0.0), 0.01 * y
 
-    footprint = footprint_of(to_sky, 100, 80)
+    footprint = outline(to_sky, 100, 80)
     assert not footprint.exact
     assert contains(footprint, degrees_to_vectors([10.0, 14.0], [0.4, 0.4])).all()
 
@@ -404,14 +409,14 @@ def test_a_map_that_folds_over_has_no_exact_outline() -> None:
     def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
         return 10.0 + 0.01 * np.abs(x - 40.0) * (1 + 0.001 * y), 0.01 * y
 
-    assert not footprint_of(to_sky, 100, 80).exact
+    assert not outline(to_sky, 100, 80).exact
 
 
 def test_a_map_that_is_torn_within_a_smooth_outline_has_no_exact_outline() -> None:
     def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
         return 10.0 - 0.01 * x + np.where(np.hypot(x - 20.0, y - 20.0) < 15.0, 5.0, 0.0), 0.01 * y
 
-    footprint = footprint_of(to_sky, 100, 80)
+    footprint = outline(to_sky, 100, 80)
     assert not footprint.exact
     assert contains(footprint, degrees_to_vectors([14.8, 10.0], [0.2, 0.0])).all()
 
@@ -420,7 +425,7 @@ def test_a_map_whose_sides_cross_has_no_exact_outline() -> None:
     def to_sky(x: Array, y: Array) -> tuple[Array, Array]:
         return 10.0 + 1e-3 * (x - 49.5) * (y - 31.7), 0.01 * y
 
-    assert not footprint_of(to_sky, 100, 80).exact
+    assert not outline(to_sky, 100, 80).exact
 
 
 def test_an_outline_reaches_80_degrees_at_the_most() -> None:
@@ -435,9 +440,9 @@ def test_an_outline_reaches_80_degrees_at_the_most() -> None:
 
 def test_an_image_without_any_pixel_on_the_sky_is_refused() -> None:
     with pytest.raises(ValueError, match="no pixel of the image is on the sky"):
-        footprint_of(lambda x, y: (np.full_like(x, np.nan), y), 10, 10)
+        outline(lambda x, y: (np.full_like(x, np.nan), y), 10, 10)
     with pytest.raises(ValueError, match="0 x 5"):
-        footprint_of(lambda x, y: (x, y), 0, 5)
+        outline(lambda x, y: (x, y), 0, 5)
 
 
 # --- real headers
@@ -473,7 +478,7 @@ def test_the_cap_of_an_image_that_ends_at_a_limb_is_not_much_larger_than_what_it
     scale = {"SIN": 0.4, "ZEA": 0.56, "ARC": 0.62, "STG": 0.78}[kind]
     header = fits.Header({"NAXIS": 2, "NAXIS1": 300, "NAXIS2": 300, "CTYPE1": f"RA---{kind}", "CTYPE2": f"DEC--{kind}"})
     header.update({"CRVAL1": 65.0, "CRVAL2": 20.0, "CRPIX1": 150.5, "CRPIX2": 150.5, "CDELT1": -scale, "CDELT2": scale})
-    footprint = footprint_of(SkyWcs(header).to_sky, 300, 300)
+    footprint = footprint_of(SkyWcs(header).vectors, 300, 300)
     y, x = np.mgrid[:300, :300]
     wcs: Any = WCS(header)
     lon, lat = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)

@@ -1,5 +1,6 @@
 """TAN and TAN-SIP in plain numbers, against astropy's conversions of arrays."""
 
+import json
 import warnings
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageserv.core.fits.cards import Cards
 from imageserv.core.sky.gnomonic import Gnomonic, gnomonic
+from imageserv.core.sky.wcs import SkyWcs
 
 SIP: dict[str, Any] = {
     **{"A_ORDER": 4, "A_2_0": -5.6e-6, "A_1_1": 4e-7, "A_0_4": 2e-13, "A_1_0": 1e-4},
@@ -33,7 +37,7 @@ def read(header: fits.Header) -> Gnomonic | None:
         warnings.simplefilter("ignore")
         wcs: Any = WCS(header)
         wcs.wcs.set()
-    return gnomonic(dict(header), wcs, wcs.pixel_scale_matrix, np.eye(3))
+    return gnomonic(dict(header), wcs, wcs.pixel_scale_matrix, np.eye(3), (0, 1))
 
 
 @given(
@@ -55,6 +59,40 @@ def test_a_pixel_and_its_place_are_astropys(
     expected = [np.cos(np.radians(lat)) * np.cos(np.radians(lon)), np.cos(np.radians(lat)) * np.sin(np.radians(lon))]
     assert plane.vector(x, y) == pytest.approx([*expected, np.sin(np.radians(lat))], abs=1e-13)
     assert plane.pixel(lon, lat) == pytest.approx((x, y), abs=1e-6)
+
+
+@given(ra=st.floats(0, 360), dec=st.floats(-90, 89.99), turn=st.floats(0, 6.3), distorted=st.booleans())
+def test_a_plane_comes_back_from_json_as_it_was(ra: float, dec: float, turn: float, distorted: bool) -> None:
+    plane = read(made("TAN-SIP", ra, dec, turn, **SIP) if distorted else made("TAN", ra, dec, turn))
+    assert plane is not None
+    assert Gnomonic.of(json.loads(json.dumps(plane.parts))) == plane
+
+
+def test_the_size_of_a_pixel_is_astropys() -> None:
+    header = made(CD1_1=-2e-4, CD1_2=5e-5, CD2_1=1e-5, CD2_2=1e-4)
+    plane = read(header)
+    assert plane is not None
+    assert plane.pixel_size == pytest.approx(max(proj_plane_pixel_scales(WCS(header))), rel=1e-12)
+
+
+def test_a_wcs_with_a_known_plane_reads_its_header_only_for_what_the_plane_cannot_tell() -> None:
+    header = made("TAN-SIP", **SIP)
+    fresh = SkyWcs(header)
+    asked: list[bool] = []
+
+    def cards() -> Cards:
+        asked.append(True)
+        return Cards.of(header.tostring(endcard=False, padding=False).encode())
+
+    known = SkyWcs(cards, fresh.plane)
+    assert (known.axes, known.pixel_size, known.turn) == (fresh.axes, fresh.pixel_size, fresh.turn)
+    assert known.to_pixel(150.01, 2.02) == fresh.to_pixel(150.01, 2.02)
+    assert known.scales(3.0, 5.0) == fresh.scales(3.0, 5.0)
+    assert not asked
+    assert known.to_pixel(330.0, -2.0) is None  # not in the plane: wcslib is asked
+    places = np.array([[-300.0, 40.0, 2500.0], [7.0, 80.0, -20.0]])
+    np.testing.assert_array_equal(known.vectors(*places), fresh.vectors(*places))
+    assert asked == [True]
 
 
 def test_the_other_half_of_the_sky_has_no_pixel() -> None:

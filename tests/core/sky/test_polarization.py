@@ -25,7 +25,7 @@ def header(crval: float, cdelt: float, crpix: float = 1.0, length: int = 4, **ca
 
 
 def axis_of(made: fits.Header) -> PolarizationAxis:
-    axis = polarization_axis(made)
+    axis = polarization_axis(dict(made))
     assert axis is not None
     return axis
 
@@ -89,7 +89,7 @@ def test_an_empty_state_is_no_name() -> None:
     ],
 )
 def test_axes_that_cannot_be_used_are_none(made: fits.Header) -> None:
-    assert polarization_axis(made) is None
+    assert polarization_axis(dict(made)) is None
 
 
 def test_an_axis_of_one_pixel_that_only_the_wcs_has() -> None:
