@@ -21,9 +21,10 @@ _SHORT = 68
 """Characters of a string, between its quotes, that one card takes."""
 
 _END = b"END".ljust(CARD)
-_STRING = re.compile(r"'((?:[^']|'')*)'")
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?")
+_VALUE = re.compile(
+    rb"= \s*(?:'((?:[^']|'')*)'"
+    rb"|(?:([TF])|([+-]?[0-9]+)|([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?))\s*(?:/|$))"
+)
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
 _KEYWORDS = re.compile(r"(.{8}).{72}")
 _PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
@@ -45,20 +46,15 @@ def card_keyword(card: bytes) -> str:
 
 def card_value(card: bytes) -> bool | int | float | str | None:
     """Return a fixed- or free-format value (FITS 4.0 section 4.2); None where there is none to be read."""
-    if card[8:10] != b"= ":
+    match = _VALUE.match(card, 8)
+    if match is None:
         return None
-    text = card[10:].decode("latin-1").strip()
-    if text.startswith("'"):
-        match = _STRING.match(text)
-        return match[1].replace("''", "'").rstrip() if match else None
-    text = text.partition("/")[0].strip()
-    if text in ("T", "F"):
-        return text == "T"
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text.upper().replace("D", "E"))
-    return None
+    string, logical, integer, real = match.groups()
+    if string is not None:
+        return string.decode("latin-1").replace("''", "'").rstrip()
+    if logical:
+        return logical == b"T"
+    return int(integer) if integer else float(real.upper().replace(b"D", b"E"))
 
 
 @dataclass(frozen=True, slots=True)

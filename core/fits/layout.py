@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import os
+import re
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ _STORED_TYPES = {
 Kind = Literal["image", "compressed", "table", "other"]
 
 _END = b"END     "
+_PLAIN = re.compile(rb".{8}= *(?:'[^'&]*'|[^'/&]+) *(?:/[^']*)?", re.DOTALL)
+"""A card that can be read in one way alone: a number, or a string without quotes in it and with nothing behind it."""
 
 _PACKERS = {
     b"BZh": "bzip2",
@@ -133,7 +136,9 @@ class Hdu:
         end = at + CARD
         while header.startswith(b"CONTINUE", end):
             end += CARD
-        return fits.Card.fromstring(header[at:end]).value
+        card = header[at:end]
+        value = card_value(card) if _PLAIN.fullmatch(card) else None
+        return fits.Card.fromstring(card).value if value is None else value
 
     @property
     def end(self) -> int:

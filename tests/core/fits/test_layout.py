@@ -2,8 +2,11 @@
 
 import gzip
 import io
+import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
-from imageserv.core.fits.layout import Layout, read_layout
+from imageserv.core.fits.layout import Hdu, Layout, read_layout
 
 SMALL = Limits(max_header_bytes=28800, max_hdus=20, max_unpacked_bytes=1_000_000)
 
@@ -73,6 +76,27 @@ def test_a_layout_survives_the_registry(mixed: Path) -> None:
     assert read == layout
     assert [hdu.header for hdu in read.hdus] == [hdu.header for hdu in layout.hdus]
     assert [hdu.length for hdu in read.hdus] == [len(hdu.header) for hdu in layout.hdus]
+
+
+@given(
+    sign=st.sampled_from(["= ", "=", "= '"]),
+    text=st.text("'TF0123456789+-.eEdD/ ab=&", max_size=60),
+    more=st.sampled_from(["", "CONTINUE  'and so on'"]),
+)
+def test_values_are_those_that_astropy_reads(sign: str, text: str, more: str) -> None:
+    cards = card(f"KEYWORD {sign}{text}") + (card(more) if more else b"")
+    hdu = Hdu(0, "other", cards + card("END"), 0, 0, 0, 8, (), "")
+    astropys: Any = fits.Card
+
+    def outcome(read: Callable[[], object]) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return repr(read())
+            except (fits.VerifyError, ValueError):
+                return "unreadable"
+
+    assert outcome(lambda: hdu.get("KEYWORD")) == outcome(lambda: astropys.fromstring(cards).value)
 
 
 def test_random_groups_hold_no_image(tmp_path: Path) -> None:
