@@ -12,6 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from imageserv.core.batch.storage import check_room
 from imageserv.core.errors import LimitFault, UnavailableFault, UsageFault
 
 from .requests import MULTIPART, query_pairs, receive
@@ -188,6 +189,7 @@ class _Parts:
 
     def _new_file(self, part: str) -> BinaryIO:
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_room(self._folder, 0)
         name = secrets.token_hex(8)  # none that a client chose
         file = (self._folder / name).open("xb")
         self._files[part] = name
@@ -198,6 +200,7 @@ class _Parts:
             self._files_left -= end - start
             if self._files_left < 0:
                 raise LimitFault(f"the files are longer than {self._limits[1]} bytes", parameter="UPLOAD")
+            check_room(self._folder, end - start)
             self._file.write(memoryview(data)[start:end])
         elif self._text is not None:
             self._values_left -= end - start

@@ -10,6 +10,9 @@ from imageserv.core.sky.stencil import Box, Section, Stencil
 _HEADER = 8_640
 """Bytes of a plane's header, with what fills the last blocks."""
 
+_LEAST_PER_PIXEL = 2
+"""Bytes of a pixel, where the file has fewer: it is compressed, and cutouts are not."""
+
 _TEXT = 200
 """Bytes of a result that says why there is no cutout."""
 
@@ -25,7 +28,8 @@ def guess(record: ImageRecord | None, stencil: Stencil | None, detail: Detail) -
     width, height = record.shape
     wanted = _extent(stencil, record.pixel_scale)
     pixels = min(wanted[0], width) * min(wanted[1], height)
-    return int(record.size * pixels / (width * height) * planes / len(record.planes)) + planes * _HEADER
+    stored = record.size / (width * height * len(record.planes))
+    return int(planes * pixels * max(stored, _LEAST_PER_PIXEL)) + planes * _HEADER
 
 
 def opening(record: ImageRecord | None) -> float:

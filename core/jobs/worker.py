@@ -54,7 +54,7 @@ class Worker:
         self._dropped: dict[str, float] = {}
         self._seen: dict[str, tuple[int, float]] = {}
         self._missing: set[str] = set()
-        self._down = False
+        self._failing: set[Callable[[], None]] = set()
         self._closing = threading.Event()
 
     def run(self) -> None:
@@ -74,7 +74,9 @@ class Worker:
             self._hands.put(hand)
         self._insist(lambda: self._store.beat(self.name))
         self._engine.start()
-        turns = ((_LOOK, self._look), (_BEAT, self._beat), (_SWEEP, self._sweep))
+        # Files are removed as fast as their disk is: signs of life, and stopping jobs, do not wait for it.
+        threading.Thread(target=self._sweep_again, name="sweep", daemon=True).start()
+        turns = ((_LOOK, self._look), (_BEAT, self._beat))
         due = [0.0 for _ in turns]
         while not self._closing.wait(_LOOK):
             for number, (period, turn) in enumerate(turns):
@@ -162,11 +164,19 @@ class Worker:
                 living.add(name)
         return living
 
+    def _sweep_again(self) -> None:
+        while not self._closing.is_set():
+            self._try(self._sweep)
+            self._closing.wait(_SWEEP)
+
     def _sweep(self) -> None:
-        for identifier in self._store.expired():
-            self._store.delete(identifier)
+        expired = self._store.expired()
+        for identifier in expired:
             self._files.discard(identifier)
+        # Before the rows: while a disk is full none can be removed from a database on it.
         self._files.sweep(self._store.phases)
+        for identifier in expired:
+            self._store.delete(identifier)
         self._engine.forget()
         # What should be with the engine and is not, twice in a row, was lost with its database.
         missing = self._store.under_way() - self._engine.unfinished()
@@ -179,11 +189,11 @@ class Worker:
         try:
             turn()
         except Exception as error:  # whatever the engine raises: this process is of use as long as it lives
-            if not self._down:
+            if turn not in self._failing:
                 _log.error("the worker cannot do its work at present", exc_info=error)
-            self._down = True
+            self._failing.add(turn)
         else:
-            self._down = False
+            self._failing.discard(turn)
 
     # --- jobs
 

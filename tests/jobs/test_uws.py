@@ -3,16 +3,21 @@
 import hashlib
 import io
 import json
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from lxml import etree
 from pyvo.io.uws import parse_job, parse_job_list
+
+from imageserv.core.batch.storage import RESERVE
 
 UWS = "{http://www.ivoa.net/xml/UWS/v1.0}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -334,6 +339,17 @@ def test_tables_can_be_added_and_replaced(plain: Any) -> None:
     assert [plain.client.get(f"{url}/parameters/{name}").content for name in ("one", "two")] == [b"3", b"2"]
     values = [each["value"] for each in plain.job(url)["parameters"] if each["id"] == "UPLOAD"]
     assert values == ["two,param:two", "one,param:one"]
+
+
+def test_uploads_leave_room_for_the_database_beside_them(plain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(f_bavail=1, f_frsize=RESERVE + 999)
+
+    monkeypatch.setattr(os, "statvfs", disk)
+    upload = {"UPLOAD": "t,param:p"}
+    assert plain.client.post(ASYNC, data=upload, files={"p": ("f", b"x" * 999)}).status_code == 303
+    response = plain.client.post(ASYNC, data=upload, files={"p": ("f", b"x" * 1000)})
+    assert response.status_code == 503 and "No space left" in response.text
 
 
 def test_uploads_have_bounds(site: Callable[..., Any]) -> None:
