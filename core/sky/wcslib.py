@@ -296,7 +296,8 @@ def _turn(wcs: Any) -> tuple[float, float]:
 
 
 def _bytes(header: fits.Header) -> bytes:
-    return header.tostring(sep="", endcard=False, padding=False).encode("ascii", "replace")
+    text: str = header.tostring(sep="", endcard=False, padding=False)
+    return text.encode("ascii", "replace")
 
 
 def _wcs(cards: Cards) -> Any:
