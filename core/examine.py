@@ -59,7 +59,7 @@ def examine(plugin: DatasetPlugin, file: CandidateFile) -> Examined | None:
         raise FitsFault("holds no image of this dataset")
     hdus = list(file.hdus)
     for index, plane in tangent_planes.items():
-        hdus[index] = replace(hdus[index], plane=plane)
+        hdus[index] = replace(hdus[index], tangent_plane=plane)
     return Examined(stamp, replace(file.layout, hdus=tuple(hdus)), images, tuple(warnings))
 
 
@@ -95,7 +95,7 @@ def _record(
         if wcs.axes[1] >= len(science.shape):
             raise UnsupportedFault("its WCS has more axes than its pixels")
         axes = wcs.axes
-        tangent_planes[science.index] = wcs.plane
+        tangent_planes[science.index] = wcs.tangent_plane
         width, height = science.shape[axes[0]], science.shape[axes[1]]
         footprint = footprint_of(wcs.vectors, width, height)
         scales = wcs.scales((width - 1) / 2, (height - 1) / 2)

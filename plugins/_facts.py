@@ -96,8 +96,13 @@ class Facts:
 
     def mjd(self, days: float, scale: str, origin: str) -> float | None:
         """Convert an MJD of another time scale, found at the keyword `origin`, to MJD UTC (d)."""
+        if not self._is_plausible(days, origin):
+            return None
+        if scale == "utc":
+            return days
         with _quiet_about_leap_seconds():
-            return self._utc(Time(days, format="mjd", scale=scale), origin)
+            time: Any = Time(days, format="mjd", scale=scale)
+            return float(time.utc.mjd)
 
     def date(self, text: str, scale: str, origin: str) -> float | None:
         """Convert a date, found at the keyword `origin`, to MJD UTC (d).
@@ -110,18 +115,17 @@ class Facts:
             day = f"19{day}" if len(day) == 8 else day
         with _quiet_about_leap_seconds():
             try:
-                time = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
+                time: Any = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
             except ValueError:
                 self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
                 return None
-            return self._utc(time, origin)
+            return float(time.utc.mjd) if self._is_plausible(float(time.mjd), origin) else None
 
-    def _utc(self, time: Any, origin: str) -> float | None:
-        days = float(time.mjd)
-        if not _EARLIEST <= days <= _LATEST:
+    def _is_plausible(self, days: float, origin: str) -> bool:
+        plausible = _EARLIEST <= days <= _LATEST
+        if not plausible:
             self.warnings.append(f"{origin} gives MJD {days:g}, which is no time of an observation")
-            return None
-        return float(time.utc.mjd)
+        return plausible
 
     def scale(self) -> str | None:
         """Return astropy's name of the time scale that TIMESYS names; UTC if it names none.

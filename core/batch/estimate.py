@@ -11,7 +11,7 @@ _HEADER = 8_640
 """Bytes of a plane's header, with what fills the last blocks."""
 
 _LEAST_PER_PIXEL = 2
-"""Bytes of a pixel, where the file has fewer: it is compressed, and cutouts are not."""
+"""Bytes of a pixel, where the file has fewer: it is compressed, and few ask for cutouts that are."""
 
 _TEXT = 200
 """Bytes of a result that says why there is no cutout."""

@@ -36,7 +36,7 @@ _STORED_TYPES = {
 Kind = Literal["image", "compressed", "table", "other"]
 
 _END = b"END     "
-_PLAIN = re.compile(rb".{8}= *(?:'[^'&]*'|[^'/&]+) *(?:/[^']*)?", re.DOTALL)
+_PLAIN = re.compile(rb".{8}= *(?:'[^'&]*' *|[^'/& ][^'/&]*)(?:/[^']*)?", re.DOTALL)
 """A card that can be read in one way alone: a number, or a string without quotes in it and with nothing behind it."""
 
 _PACKERS = {
@@ -90,8 +90,8 @@ class Hdu:
         Of the image (ZBITPIX and ZNAXISn if it is compressed); `shape` in FITS order, NAXIS1 first.
     name
         EXTNAME, or an empty string.
-    plane
-        The tangent plane of its WCS: known of the science planes of a file that was examined, if they have one.
+    tangent_plane
+        That of its WCS: known of the science planes of a file that was examined, if they have one.
     """
 
     index: int
@@ -103,7 +103,7 @@ class Hdu:
     bitpix: int
     shape: tuple[int, ...]
     name: str
-    plane: Gnomonic | None = None
+    tangent_plane: Gnomonic | None = None
 
     @property
     def header(self) -> bytes:
@@ -136,9 +136,9 @@ class Hdu:
         end = at + CARD
         while header.startswith(b"CONTINUE", end):
             end += CARD
-        card = header[at:end]
-        value = card_value(card) if _PLAIN.fullmatch(card) else None
-        return fits.Card.fromstring(card).value if value is None else value
+        cards = header[at:end]
+        value = card_value(cards) if len(cards) == CARD and _PLAIN.fullmatch(cards) else None
+        return fits.Card.fromstring(cards).value if value is None else value
 
     @property
     def end(self) -> int:
@@ -176,11 +176,7 @@ class Layout:
 
     def to_bytes(self) -> bytes:
         """Write the layout for the registry: a few kB for a header of tens."""
-        rows = [
-            (h.kind, h.length, h.offset, h.data_offset, h.data_size, h.bitpix, h.shape, h.name, plane)
-            for h in self.hdus
-            for plane in [h.plane and h.plane.parts]
-        ]
+        rows = [_row(hdu) for hdu in self.hdus]
         head = json.dumps({"size": self.size, "packed": self.packed, "hdus": rows}).encode()
         return zlib.compress(head + b"\n" + b"".join(h.header for h in self.hdus))
 
@@ -198,6 +194,13 @@ class Layout:
             hdu = Hdu(len(hdus), kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name, known)
             hdus.append(hdu)
         return cls(tuple(hdus), facts["size"], facts["packed"])
+
+
+def _row(hdu: Hdu) -> tuple[object, ...]:
+    """Return what the registry has of an HDU, for JSON."""
+    plane = hdu.tangent_plane
+    facts = (hdu.kind, hdu.length, hdu.offset, hdu.data_offset, hdu.data_size, hdu.bitpix, hdu.shape, hdu.name)
+    return (*facts, None if plane is None else plane.parts)
 
 
 def read_layout(path: Path, limits: Limits) -> Layout:

@@ -101,7 +101,7 @@ class OpenImage:
             Raised if it has none.
         """
         try:
-            wcs = SkyWcs(partial(wcs_cards, self.science), self.science.plane)
+            wcs = SkyWcs(partial(wcs_cards, self.science), self.science.tangent_plane)
             if wcs.axes[1] >= len(self.science.shape):
                 raise UnsupportedFault("its WCS has more axes than its pixels")
         except UnsupportedFault as fault:

@@ -35,12 +35,12 @@ class SkyWcs:
     ----------
     header
         Of the image, as astropy has it, or its cards, or what gives them.
-    plane
-        What `plane` was when the same header was read before: then wcslib need not be asked now.
+    tangent_plane
+        What it was when the same header was read before: then wcslib need not be asked now.
 
     Attributes
     ----------
-    plane
+    tangent_plane
         The same in plain numbers, None for other projections: wcslib agrees with it.
     axes
         The two FITS axes (counted from 0) that x and y run along.
@@ -55,17 +55,18 @@ class SkyWcs:
         Raised if the header has no celestial WCS that can be used; the message says why.
     """
 
-    def __init__(self, header: fits.Header | Cards | Callable[[], Cards], plane: Gnomonic | None = None) -> None:
+    def __init__(
+        self, header: fits.Header | Cards | Callable[[], Cards], tangent_plane: Gnomonic | None = None
+    ) -> None:
         self._header = header
-        self.plane = plane
-        self.turn = (0.0, 0.0)
-        if plane is None:
-            self.turn = self._wcslib.turn
-            plane = self._wcslib.tangent()
-            self.plane = plane if plane is not None and _is_same(plane, self._wcslib) else None
-        known = self.plane or self._wcslib
+        if tangent_plane is None:
+            found = self._wcslib.tangent_plane()
+            tangent_plane = found if found is not None and _is_same(found, self._wcslib) else None
+        self.tangent_plane = tangent_plane
+        known = self._wcslib if tangent_plane is None else tangent_plane
         self.axes: tuple[int, int] = known.axes
         self.pixel_size: float = known.pixel_size
+        self.turn: tuple[float, float] = (0.0, 0.0) if tangent_plane is not None else self._wcslib.turn
 
     @cached_property
     def _wcslib(self) -> Wcslib:
@@ -98,7 +99,7 @@ class SkyWcs:
         tuple of float or None
             None if the projection does not have the place, as in `to_pixels`.
         """
-        if self.plane is not None and (pixel := self.plane.pixel(ra, dec)) is not None:
+        if self.tangent_plane is not None and (pixel := self.tangent_plane.pixel(ra, dec)) is not None:
             return pixel
         return self._wcslib.to_pixel(ra, dec)
 
@@ -121,7 +122,8 @@ class SkyWcs:
 
     def scales(self, x: float, y: float) -> tuple[float, float] | None:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
-        return self._wcslib.scales(x, y) if self.plane is None else self.plane.scales(x, y)
+        known = self._wcslib if self.tangent_plane is None else self.tangent_plane
+        return known.scales(x, y)
 
 
 def _is_same(plane: Gnomonic, wcslib: Wcslib) -> bool:

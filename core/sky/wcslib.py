@@ -83,23 +83,12 @@ _ROUND_TRIP_PIXELS = 0.1
 class Wcslib:
     """The celestial axes of an image's primary WCS.
 
-    Pixels are counted from 0 at the centre of the first one; x runs along the
-    first of the two celestial axes in the file's order, whichever of
-    longitude and latitude it is.
+    Pixels and attributes are those of `imageserv.core.sky.wcs.SkyWcs`, which asks it what a tangent plane cannot tell.
 
     Parameters
     ----------
     header
         Of the image, as astropy has it, or its cards.
-
-    Attributes
-    ----------
-    axes
-        The two FITS axes (counted from 0) that x and y run along.
-    pixel_size
-        The longer side of a pixel at the reference point (deg).
-    turn
-        How far away, in pixels x and y, a projection repeats itself: (0, 0) for all but the cubes.
 
     Raises
     ------
@@ -150,26 +139,11 @@ class Wcslib:
         self._values = cards.values
         self._matrix = matrix
 
-    def tangent(self) -> Gnomonic | None:
+    def tangent_plane(self) -> Gnomonic | None:
         """Return the same in plain numbers, if it is a tangent plane."""
         if self._rotation is None:
             return None
         return gnomonic(self._values, self._wcs, self._matrix, self._rotation, self.axes)
-
-    def to_sky(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Convert pixels to ICRS degrees.
-
-        Parameters
-        ----------
-        x, y : ndarray, shape (n,)
-            Pixels, counted from 0.
-
-        Returns
-        -------
-        ra, dec : ndarray, shape (n,)
-            NaN where a pixel is off the sky.
-        """
-        return vectors_to_degrees(self.vectors(x, y))
 
     def vectors(self, x: Array, y: Array) -> Array:
         """Convert pixels to ICRS unit vectors, shape (n, 3): NaN where a pixel is off the sky."""
@@ -181,13 +155,7 @@ class Wcslib:
         return self._to_icrs(world[:, self._lon], world[:, 1 - self._lon])
 
     def to_pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
-        """Convert a place, ICRS degrees, to pixels counted from 0.
-
-        Returns
-        -------
-        tuple of float or None
-            None if the projection does not have the place, as in `to_pixels`.
-        """
+        """Convert a place as `SkyWcs.to_pixel` does."""
         if self._aligned:
             lon, lat = np.array([ra]), np.array([dec])
         else:
@@ -196,15 +164,10 @@ class Wcslib:
         return (x, y) if math.isfinite(x) else None
 
     def to_pixels(self, vectors: Array) -> tuple[Array, Array]:
-        """Convert places, ICRS unit vectors of shape (n, 3), to pixels.
+        """Convert places as `SkyWcs.to_pixels` does.
 
-        Returns
-        -------
-        x, y : ndarray, shape (n,)
-            Pixels, counted from 0; NaN where the projection does not have the
-            place. (Far from an image the iteration that inverts a distortion
-            can settle on a pixel that belongs to another place: such pixels
-            count as none.)
+        Far from an image the iteration that inverts a distortion can settle on a pixel that belongs to another place:
+        each is followed back.
         """
         pixels = self._pixels(self._world(*self._from_icrs(vectors)))
         return pixels[:, 0], pixels[:, 1]
@@ -263,10 +226,10 @@ class Wcslib:
         """Return the size on the sky, in degrees, of a pixel's extent along x and along y; None off the sky."""
         xs = np.array([x - 0.5, x + 0.5, x, x])
         ys = np.array([y, y, y - 0.5, y + 0.5])
-        ra, dec = self.to_sky(xs, ys)
-        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        ends = self.vectors(xs, ys)
+        if not np.isfinite(ends).all():
             return None
-        left, right, lower, upper = degrees_to_vectors(ra, dec)
+        left, right, lower, upper = ends
         along_x, along_y = math.degrees(separation(left, right)), math.degrees(separation(lower, upper))
         return (along_x, along_y) if along_x > 0 and along_y > 0 else None
 
@@ -304,7 +267,7 @@ def _wcs(cards: Cards) -> Any:
     """Return astropy's WCS; if it stumbles over an axis that is not celestial, one that takes that axis for linear."""
     try:
         return _assembled(cards) or WCS(fits.Header.fromstring(cards.block))
-    except Exception:
+    except Exception:  # raised again, unless there is an axis that may be what is wrong
         header = fits.Header.fromstring(cards.block)
         others = [key for key in header if _CTYPE.match(key) and not _CELESTIAL.match(str(header[key]))]
         if not others or int(str(header.get("NAXIS", 0))) < 3:

@@ -340,8 +340,8 @@ def test_a_tangent_plane_is_kept_in_the_registry(open_repository: OpenRepository
     repository = open_repository()
     repository.ingest(None, ignore)
     tangent, other = (repository.open(number(repository, which).record) for which in (1, 2))
-    assert tangent.science.plane is not None and tangent.science.plane == tangent.wcs.plane
-    assert other.science.plane is None and other.wcs.plane is None
+    assert tangent.science.tangent_plane is not None and tangent.wcs.tangent_plane == tangent.science.tangent_plane
+    assert other.science.tangent_plane is None and other.wcs.tangent_plane is None
     for image in (tangent, other):
         x, y = map(float, wcs_of(image.science.parsed()).world_to_pixel(coordinates(150.001, 2.001, unit="deg")))
         assert image.wcs.to_pixel(150.001, 2.001) == pytest.approx((x, y), abs=1e-6)

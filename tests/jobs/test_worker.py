@@ -147,6 +147,23 @@ def test_expired_jobs_go_with_their_files(plain: Any, until: Until) -> None:
     assert plain.client.get(other).status_code == 200
 
 
+def test_files_of_expired_jobs_go_while_the_database_takes_nothing(plain: Any, until: Until) -> None:
+    """As one on a full disk: nothing else would give it room again."""
+    url = plain.path_of(plain.client.post(ASYNC, data={"UPLOAD": "t,param:p", "DO": "x"}, files={"p": ("f", b"x")}))
+    with sqlite3.connect(plain.path.parent / "jobs" / "jobs.sqlite", timeout=60) as database:
+        database.execute("CREATE TRIGGER full BEFORE DELETE ON imageserv_job BEGIN SELECT RAISE(ABORT, 'full'); END")
+        database.execute("UPDATE imageserv_job SET destruction = 0")
+    plain.work()
+    until(lambda: not list(plain.files.iterdir()), 90)
+    (left,) = database.execute("SELECT count(*) FROM imageserv_job").fetchone()
+    assert left == 1
+    database.execute("DROP TRIGGER full")
+    database.commit()
+    until(lambda: database.execute("SELECT count(*) FROM imageserv_job").fetchone() == (0,), 90)
+    database.close()
+    assert plain.client.get(url).status_code == 404
+
+
 def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_the_next(plain: Any, until: Until) -> None:
     first = plain.work()
     do = ["write:x", "sleep:3", "write:y"]

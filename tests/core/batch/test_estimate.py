@@ -1,9 +1,14 @@
 """Estimates: near enough to what comes of a job to plan steps by, and to tell a client when it will end."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
+
+from imageserv.core.service import Service
 
 SDSS = "ivo://example.org/DC_W13_Stripe82"
 RA, DEC = 37.64516, 0.10322
@@ -30,6 +35,20 @@ def test_the_bytes_of_a_job_are_guessed(jobs: Any, pairs: list[tuple[str, str]])
     size = sum(row["size"] for row in jobs.run(pairs).rows)
     assert size / 3 < batch.estimate.bytes < 3 * size
     assert batch.estimate.seconds > 0
+
+
+def test_what_comes_of_a_compressed_image_is_guessed(
+    root: Path, sketches: Callable[..., Service], jobs_of: Callable[[Service], Any]
+) -> None:
+    sky = np.random.default_rng(4).normal(100, 5, (600, 500)).astype("f4")
+    compressed: Any = fits.CompImageHDU(sky, compression_type="RICE_1", quantize_level=0.5)
+    compressed.writeto(root / "tiled.fits")
+    assert (root / "tiled.fits").stat().st_size < sky.nbytes / 4
+    jobs = jobs_of(sketches({"image": "image"}))
+    pairs = [("ID", "ivo://example.org/SKY?image/tiled.fits"), ("PIXELS", "[1:400,1:500]")]
+    batch, _ = jobs.make(pairs)
+    (row,) = jobs.run(pairs).rows
+    assert row["size"] / 3 < batch.estimate.bytes < 3 * row["size"]
 
 
 @pytest.mark.parametrize("row", [f"{RA},{DEC},5", f"{RA},{DEC},"])

@@ -84,7 +84,7 @@ def test_a_wcs_with_a_known_plane_reads_its_header_only_for_what_the_plane_canno
         asked.append(True)
         return Cards.of(header.tostring(endcard=False, padding=False).encode())
 
-    known = SkyWcs(cards, fresh.plane)
+    known = SkyWcs(cards, fresh.tangent_plane)
     assert (known.axes, known.pixel_size, known.turn) == (fresh.axes, fresh.pixel_size, fresh.turn)
     assert known.to_pixel(150.01, 2.02) == fresh.to_pixel(150.01, 2.02)
     assert known.scales(3.0, 5.0) == fresh.scales(3.0, 5.0)

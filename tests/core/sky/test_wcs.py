@@ -114,19 +114,22 @@ def test_latitude_may_come_first() -> None:
     assert abs(high - low) == pytest.approx(60 * 5 / 3600, rel=1e-3)
 
 
+@pytest.mark.parametrize("projection", ["SIN", "TAN"])
 @pytest.mark.parametrize(("spectral", "celestial"), [(1, (2, 3)), (2, (1, 3)), (3, (1, 2))])
-def test_the_celestial_axes_of_a_cube_are_found(spectral: int, celestial: tuple[int, int]) -> None:
-    flat = header("SIN", turn=0.0)
+def test_the_celestial_axes_of_a_cube_are_found(spectral: int, celestial: tuple[int, int], projection: str) -> None:
+    flat = header(projection, turn=0.0)
     cube = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 3, "NAXIS1": 9, "NAXIS2": 9, "NAXIS3": 9})
     cube.update({f"CTYPE{spectral}": "FREQ", f"CRVAL{spectral}": 1.4e9, f"CDELT{spectral}": 1e6})
     for old, new in zip((1, 2), celestial, strict=True):
         for keyword in ("CTYPE", "CRVAL", "CRPIX"):
             cube[f"{keyword}{new}"] = flat[f"{keyword}{old}"]
         cube[f"CDELT{new}"] = flat[f"CD{old}_{old}"]
-    wcs = SkyWcs(cube)
-    assert wcs.axes == tuple(axis - 1 for axis in celestial)
+    fresh = SkyWcs(cube)
+    assert (fresh.tangent_plane is None) == (projection == "SIN")
     place = sky(flat, np.array([70.2]), np.array([33.9]))
-    assert wcs.to_pixel(place.ra.deg[0], place.dec.deg[0]) == pytest.approx((70.2, 33.9), abs=1e-6)
+    for wcs in (fresh, SkyWcs(cube, fresh.tangent_plane)):
+        assert wcs.axes == tuple(axis - 1 for axis in celestial)
+        assert wcs.to_pixel(place.ra.deg[0], place.dec.deg[0]) == pytest.approx((70.2, 33.9), abs=1e-6)
 
 
 @given(
