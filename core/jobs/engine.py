@@ -8,11 +8,11 @@ gone, stop a step that runs, or count attempts across take-overs; `imageserv.cor
 import logging
 import sqlite3
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
-from sqlalchemy.engine import make_url
+
+from .sqlitefile import identity, sqlite_path
 
 _QUEUE = "jobs"
 _POLL = (
@@ -41,12 +41,13 @@ class Engine:
     """
 
     def __init__(self, database: str, worker: str, running: int, execute: Callable[[str, Step], None]) -> None:
-        url = make_url(database)
-        if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            with sqlite3.connect(url.database) as connection:
+        self._path = sqlite_path(database)
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with sqlite3.connect(self._path) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
             connection.close()
+        self._identity = identity(self._path)
         DBOS(
             config={
                 "name": "imageserv",
@@ -74,6 +75,10 @@ class Engine:
         DBOS.register_queue(
             _QUEUE, worker_concurrency=self._running, polling_interval_sec=_POLL, on_conflict="always_update"
         )
+
+    def is_lost(self) -> bool:
+        """Return whether its database was taken away or replaced: this process can do nothing with it any more."""
+        return identity(self._path) != self._identity
 
     def submit(self, identifiers: Collection[str]) -> None:
         """Put jobs into the queue; those that are there already stay."""

@@ -6,9 +6,9 @@ from .files import JobFiles
 from .store import JobStore
 
 
-def store_of(config: Config, *, pooled: bool = True) -> JobStore:
+def store_of(config: Config) -> JobStore:
     """Return where jobs are kept."""
-    return JobStore(config.jobs.database or f"sqlite:///{config.jobs.folder / 'jobs.sqlite'}", pooled=pooled)
+    return JobStore(config.jobs.database or f"sqlite:///{config.jobs.folder / 'jobs.sqlite'}")
 
 
 def engine_database(config: Config) -> str:

@@ -26,6 +26,7 @@ from imageserv.core.batch import Outcome, ResultFile
 from imageserv.core.errors import NotFoundFault, RefusedFault, UnavailableFault
 
 from .model import UNFINISHED, Job, JobError, JobFilter, JobLine, Phase, Progress
+from .sqlitefile import identity, sqlite_path
 from .tables import jobs, open_tables, totals, workers
 
 
@@ -54,9 +55,7 @@ class JobStore:
     Parameters
     ----------
     database
-        As of `open_tables`; opened when it is used first, and made if it is not there.
-    pooled
-        Whether connections are kept.
+        As of `open_tables`; opened when it is used first, and made if it is not there, or is no longer there.
 
     Raises
     ------
@@ -64,18 +63,22 @@ class JobStore:
         Raised by every method if the database cannot be reached.
     """
 
-    def __init__(self, database: str, *, pooled: bool = True) -> None:
+    def __init__(self, database: str) -> None:
         self._database = database
-        self._pooled = pooled
+        self._path = sqlite_path(database)
+        self._identity: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self._opened: Engine | None = None
 
     def close(self) -> None:
         """Let go of the database."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.dispose()
-                self._opened = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.dispose()
+            self._opened = None
 
     # --- for clients
 
@@ -350,8 +353,11 @@ class JobStore:
 
     def _engine(self) -> Engine:
         with self._lock:
+            if identity(self._path) != self._identity:
+                self._close()
             if self._opened is None:
-                self._opened = open_tables(self._database, pooled=self._pooled)
+                self._opened = open_tables(self._database)
+                self._identity = identity(self._path)
             return self._opened
 
 

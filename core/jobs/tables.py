@@ -1,8 +1,6 @@
 """The tables in which jobs are kept, in SQLite or PostgreSQL, and how these are opened."""
 
 import sqlite3
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -21,9 +19,10 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.pool import NullPool
 
 from imageserv.core.errors import ConfigurationFault
+
+from .sqlitefile import sqlite_path
 
 _PATIENCE = 20  # seconds that a writer waits for another one, and a connection for its server
 
@@ -76,15 +75,13 @@ TOTALS = ("started", "wait_seconds", "run_seconds", "ended_COMPLETED", "ended_ER
 """What is summed up over all jobs that there ever were."""
 
 
-def open_tables(database: str, *, pooled: bool = True) -> Engine:
+def open_tables(database: str) -> Engine:
     """Open the database, and make what is missing.
 
     Parameters
     ----------
     database
         URL, ``postgresql://...`` or ``sqlite:///...``; the folder of a SQLite file is made.
-    pooled
-        Whether connections are kept.
 
     Raises
     ------
@@ -94,15 +91,13 @@ def open_tables(database: str, *, pooled: bool = True) -> Engine:
         Raised if it cannot be opened.
     """
     url = make_url(database)
-    options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": _PATIENCE}, **options)
+    path = sqlite_path(database)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": _PATIENCE})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.get_backend_name() == "postgresql":
-        if pooled:
-            options |= {"pool_pre_ping": True}  # a server that was started anew is noticed before a statement fails
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args={
@@ -110,7 +105,7 @@ def open_tables(database: str, *, pooled: bool = True) -> Engine:
                 "tcp_user_timeout": _PATIENCE * 1000,  # a server that vanished is an error, and not silence
                 "options": f"-c statement_timeout={_PATIENCE * 1000}",
             },
-            **options,
+            pool_pre_ping=True,  # a server that was started anew is noticed before a statement fails
         )
     else:
         raise ConfigurationFault("jobs.database must be a URL that begins with postgresql:// or sqlite:///")

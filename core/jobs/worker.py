@@ -58,7 +58,7 @@ class Worker:
         self._closing = threading.Event()
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; this ends the process.
+        """Work until SIGTERM or SIGINT, or until the engine's database is taken away; this ends the process.
 
         Raises
         ------
@@ -98,19 +98,22 @@ class Worker:
                     raise ConfigurationFault(f"a process that computes cannot be started: it {lost}") from lost
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
+        self._end(0)
+
+    def _end(self, status: int) -> None:
         # Whatever threads are waiting for is found again: an orderly end only spares others the time to notice.
         self._closing.set()
-        threading.Thread(target=self._leave, daemon=True).start()
-        threading.Timer(2.0, lambda: os._exit(0)).start()
+        threading.Thread(target=self._leave, args=(status,), daemon=True).start()
+        threading.Timer(2.0, lambda: os._exit(status)).start()
 
-    def _leave(self) -> None:
+    def _leave(self, status: int) -> None:
         for hand in self._all:
             hand.kill()
         try:
             self._store.leave(self.name)
         except UnavailableFault:
             pass
-        os._exit(0)
+        os._exit(status)
 
     # --- what it does from time to time
 
@@ -127,6 +130,12 @@ class Worker:
                     execution.stop()
 
     def _beat(self) -> None:
+        if self._engine.is_lost():
+            _log.error(
+                "the engine's database was taken away: this worker ends, and one that is started makes a new one"
+            )
+            self._end(1)
+            return
         self._store.beat(self.name)
         taken = self._engine.taken()  # first: a worker says that it is alive before it takes a job
         living = self._living()

@@ -294,6 +294,22 @@ def test_a_database_that_is_away_is_told(tmp_path: Any) -> None:
         JobStore("mysql://x/y").get("x")
 
 
+def test_a_database_that_is_taken_away_is_made_anew(tmp_path: Any) -> None:
+    """Two processes that had it open go on with one that both see, though what was in it is lost."""
+    path = tmp_path / "jobs.sqlite"
+    stores = [JobStore(f"sqlite:///{path}") for _ in range(2)]
+    lost = create(stores[0])
+    assert stores[1].get(lost).phase == "PENDING"
+    for file in tmp_path.glob("jobs.sqlite*"):
+        file.unlink()
+    kept = create(stores[0])
+    assert stores[1].get(kept).phase == "PENDING"
+    for store in stores:
+        with pytest.raises(NotFoundFault):
+            store.get(lost)
+        store.close()
+
+
 def test_two_that_open_a_new_database_make_one(database: str) -> None:
     stores = [JobStore(database) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:

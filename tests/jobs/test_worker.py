@@ -229,6 +229,22 @@ def test_the_engines_database_may_be_lost(plain: Any, until: Until) -> None:
     plain.client.post(f"{url}/phase", data={"PHASE": "ABORT"})
 
 
+def test_the_engines_database_may_be_taken_away_under_a_worker(plain: Any, until: Until) -> None:
+    """It has the file open still, and would go on with what no other worker sees: it makes way for the next one."""
+    worker = plain.work()
+    do = ["write:x", "sleep:5", "write:y"]
+    url, waiting = plain.run(*do), plain.create("write:z")
+    until(lambda: tries(plain, url, 1) == 1)
+    for path in (plain.path.parent / "jobs").glob("engine.sqlite*"):
+        path.unlink()
+    assert worker.wait(60) == 1
+    assert "engine's database was taken away" in plain.log()
+    assert plain.client.post(f"{waiting}/phase", data={"PHASE": "RUN"}).status_code == 303
+    plain.work()
+    plain.check(waiting, ["write:z"])
+    plain.check(url, do)
+
+
 def test_the_engines_database_may_fail_for_a_while(plain: Any, until: Until) -> None:
     """Of a full disk, say: it can neither note that a step was done nor that it let the job go."""
     worker = plain.work()
