@@ -64,10 +64,10 @@ class Site:
     def files(self) -> Path:
         return self.config.jobs.folder / "files"
 
-    def work(self) -> subprocess.Popen[bytes]:
-        """Start a worker."""
+    def work(self, *how: str) -> subprocess.Popen[bytes]:
+        """Start a worker: see `fake_work.py`."""
         log = open(self.path.parent / "worker.log", "ab")
-        process = subprocess.Popen([sys.executable, str(HERE / "fake_work.py"), str(self.path)], stderr=log)
+        process = subprocess.Popen([sys.executable, str(HERE / "fake_work.py"), str(self.path), *how], stderr=log)
         log.close()
         self.workers.append(process)
         return process

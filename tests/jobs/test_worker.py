@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from imageserv.core.jobs.places import store_of
+
 ASYNC = "/api/image/vo/async"
 Until = Callable[..., None]
 
@@ -162,6 +164,21 @@ def test_files_of_expired_jobs_go_while_the_database_takes_nothing(plain: Any, u
     until(lambda: database.execute("SELECT count(*) FROM imageserv_job").fetchone() == (0,), 90)
     database.close()
     assert plain.client.get(url).status_code == 404
+
+
+def test_removing_files_holds_up_nothing(plain: Any, until: Until) -> None:
+    """However slow their disk is: signs of life go on, and what was aborted is stopped."""
+    worker = plain.work("stuck")
+    until((plain.path.parent / "sweeping").exists)
+    url = plain.run("hang:600")
+    until(lambda: tries(plain, url) == 1)
+    hands = children(worker.pid)
+    store = store_of(plain.config)
+    ((name, beat),) = store.beats().items()
+    until(lambda: store.beats()[name] >= beat + 2)
+    assert plain.client.post(f"{url}/phase", data={"PHASE": "ABORT"}).status_code == 303
+    until(lambda: len([pid for pid in hands if alive(pid)]) < 2)
+    plain.check(plain.run("write:next"), ["write:next"])
 
 
 def test_a_worker_that_is_told_to_stop_leaves_its_jobs_to_the_next(plain: Any, until: Until) -> None:
