@@ -20,12 +20,22 @@ class CandidateFile:
         Below the repository's root, with slashes.
     """
 
-    def __init__(self, store: FileStore, path: str, limits: Limits, *, asked: "CandidateFile | None" = None) -> None:
+    def __init__(
+        self,
+        store: FileStore,
+        path: str,
+        limits: Limits,
+        *,
+        stamp: FileStamp | None = None,
+        asked: "CandidateFile | None" = None,
+    ) -> None:
         self.path = path
         self._store = store
         self._limits = limits
         self._asked = asked
         self._beside: dict[str, CandidateFile] = {}
+        if stamp is not None:
+            self.stamp = stamp
 
     @cached_property
     def stamp(self) -> FileStamp:

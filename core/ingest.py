@@ -212,7 +212,7 @@ class Ingest:
             else:
                 summary.skipped.append((path, known.reason))
             return
-        candidate = CandidateFile(self.store, path, self.limits)
+        candidate = CandidateFile(self.store, path, self.limits, stamp=stamp)
         try:
             examined = examine(plugin, candidate)
         except FitsFault as fault:

@@ -116,10 +116,11 @@ class Facts:
         with _quiet_about_leap_seconds():
             try:
                 time: Any = Time(f"{day}T{clock or '00:00:00'}", format="isot", scale=scale)
+                days = float(time.utc.mjd)
             except ValueError:
                 self.warnings.append(f"{origin}: {text!r} is no date such as 2005-09-27T09:05:35")
                 return None
-            return float(time.utc.mjd) if self._is_plausible(float(time.mjd), origin) else None
+        return days if self._is_plausible(days, origin) else None
 
     def _is_plausible(self, days: float, origin: str) -> bool:
         plausible = _EARLIEST <= days <= _LATEST

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import mmap
 import os
+import stat
 import threading
 import time
 import zlib
@@ -49,7 +50,7 @@ class FileStore:
     def __init__(self, root: Path, cache: "UnpackedCache") -> None:
         self.root = root
         self._root = os.fspath(root)
-        self._real_root = root.resolve()
+        self._inside = os.path.join(root.resolve(), "")
         self._cache = cache
 
     def resolve(self, path: str) -> Path:
@@ -62,17 +63,21 @@ class FileStore:
         OSError
             Raised if it is not there.
         """
-        real = Path(os.path.realpath(self.root / path, strict=True))
-        if not real.is_relative_to(self._real_root):
-            raise FitsFault("a link out of the repository's root")
-        if not real.is_file():
-            raise FitsFault("not a plain file")
-        return real
+        return Path(self._found(path)[0])
 
     def stamp(self, path: str) -> FileStamp:
         """Return size and modification time of a file as it is now. Raises what `resolve` raises."""
-        status = self.resolve(path).stat()
+        _, status = self._found(path)
         return FileStamp(path, status.st_size, status.st_mtime_ns)
+
+    def _found(self, path: str) -> tuple[str, os.stat_result]:
+        real = os.path.realpath(os.path.join(self._root, path), strict=True)
+        if not f"{real}/".startswith(self._inside):
+            raise FitsFault("a link out of the repository's root")
+        status = os.stat(real)
+        if not stat.S_ISREG(status.st_mode):
+            raise FitsFault("not a plain file")
+        return real, status
 
     def state(self, path: str) -> tuple[int, int, int, int]:
         """Return what a path leads to now: device, file number, size, modification time (ns).

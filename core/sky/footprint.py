@@ -6,6 +6,7 @@ the sphere at the footprint's centre (gnomonic projection), so that plane is
 where outlines are drawn and points are tested.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -169,10 +170,12 @@ def _sky(to_sky: ToSky, x: NDArray[np.float64], y: NDArray[np.float64]) -> Vecto
 
 def tangent_frame(center: Vectors) -> Vectors:
     """Return the unit vectors east, north, and `center` itself, as rows of shape (3, 3)."""
-    x, y, _ = center
-    around = np.hypot(x, y)
-    east = np.array([-y, x, 0.0]) / around if around > 0 else np.array([0.0, 1.0, 0.0])
-    return np.stack([east, np.cross(center, east), center])
+    x, y, z = center.tolist()
+    around = math.hypot(x, y)
+    east = [-y / around, x / around, 0.0] if around > 0 else [0.0, 1.0, 0.0]
+    # Their cross product, written out: numpy's takes longer than all that is made of it.
+    north = [-z * east[1], z * east[0], x * east[1] - y * east[0]]
+    return np.array([east, north, center])
 
 
 def _gnomonic(frame: Vectors, vectors: Vectors) -> NDArray[np.float64]:
