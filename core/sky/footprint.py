@@ -190,10 +190,15 @@ def _cross(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[n
     return product
 
 
+def _shifted(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the corner that follows each, of shape (n, 2): `np.roll` takes longer than what is done with them."""
+    return np.concatenate([corners[1:], corners[:1]])
+
+
 def _inside(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell which points, shape (..., 2), lie in a plane polygon: a ray from them crosses an odd number of edges."""
     points = points[..., None, :]
-    ends = np.roll(corners, -1, axis=0)
+    ends = _shifted(corners)
     upwards = corners[:, 1] < ends[:, 1]
     straddles = (corners[:, 1] <= points[..., 1]) != (ends[:, 1] <= points[..., 1])
     left = _cross(ends - corners, points - corners) > 0
@@ -223,7 +228,7 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     x, y = _PLACES * np.array([[width], [height]]) - 0.5
     sky = _sky(to_sky, np.concatenate([x[:edges], x + _INWARD[0]]), np.concatenate([y[:edges], y + _INWARD[1]]))
     center = sky[2 * edges + (len(x) - edges) // 2]
-    if not np.isfinite(sky).all() or (separation(sky, center) > widest).any():
+    if not np.isfinite(sky).all() or (sky @ center < np.cos(widest)).any():
         return None
     frame = tangent_frame(center)
     plane = _gnomonic(frame, sky)
@@ -240,7 +245,7 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     if len(outline) < 3 or not _is_simple(edge[outline]) or not _inside(edge[outline], inner).all():
         return None
     # East is left in the sky: what turns clockwise in the (east, north) plane is seen turning the other way.
-    if np.sum(_cross(edge[outline], np.roll(edge[outline], -1, axis=0))) > 0:
+    if np.sum(_cross(edge[outline], _shifted(edge[outline]))) > 0:
         outline = outline[::-1]
     return Footprint(sky[outline], center)
 
@@ -277,14 +282,14 @@ def _follow(points: NDArray[np.complex128], inward: NDArray[np.complex128], firs
 
 def _without_repeats(points: NDArray[np.float64], indexes: NDArray[np.int_]) -> NDArray[np.int_]:
     """Drop corners that coincide with the one before: a side of the image may be one point of the sky, a pole."""
-    steps = np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1)
+    steps = np.linalg.norm(points - points[np.arange(len(points)) - 1], axis=1)
     different: NDArray[np.int_] = indexes[steps > 1e-9 * steps.max()]
     return different
 
 
 def _is_simple(corners: NDArray[np.float64]) -> bool:
     """Tell whether no two edges of a plane polygon cross."""
-    a, b = corners[:, None], np.roll(corners, -1, axis=0)[:, None]
+    a, b = corners[:, None], _shifted(corners)[:, None]
     c, d = a.swapaxes(0, 1), b.swapaxes(0, 1)
     parts = (_cross(b - a, c - a) * _cross(b - a, d - a) < 0) & (_cross(d - c, a - c) * _cross(d - c, b - c) < 0)
     return not parts.any()

@@ -5,6 +5,7 @@ import math
 import re
 import threading
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ _KNOWN_FRAMES = (
 _LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
 """Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
 
-_COUNTS = re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$")
+_is_count = lru_cache(maxsize=4096)(re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$").match)
 _MOST = 99
 """As many axes and powers as keywords such as CRPIXja and A_p_q can number. Of any more
 wcslib and astropy make the square, unseen: they crash, or come to no end."""
@@ -63,8 +64,9 @@ _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
 
-_SIP = re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$")
-_SIP_TERM = re.compile(r"([AB])_(\d+)_(\d+)$")
+# The images of a survey have the same keywords.
+_is_sip = lru_cache(maxsize=4096)(re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$").match)
+_sip_term = lru_cache(maxsize=4096)(re.compile(r"([AB])_(\d+)_(\d+)$").match)
 
 _rotations: dict[str, "Array | None"] = {}
 """From ICRS to frames, by the text of the frame."""
@@ -101,7 +103,7 @@ class Wcslib:
         for keyword, value in cards.values.items():
             if keyword.startswith(_LOOKUP_KEYWORDS) and str(value).strip().upper() not in ("", "SIP", "NONE"):
                 raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {value}, which is not read")
-            if _COUNTS.match(keyword) and value not in range(_MOST + 1):
+            if _is_count(keyword) and value not in range(_MOST + 1):
                 raise UnsupportedFault(f"it has {keyword} = {value}, not 0 to {_MOST}")
         try:
             with warnings.catch_warnings():
@@ -291,7 +293,7 @@ def _assembled(cards: Cards) -> Any:
     for keyword, value in values.items():
         if keyword.startswith("PV"):
             return None
-        if match := _SIP_TERM.match(keyword):
+        if match := _sip_term(keyword):
             terms[match[1]][int(match[2]), int(match[3])] = value
     sip = None
     if any(keyword.endswith("_ORDER") for keyword in values):
@@ -302,14 +304,14 @@ def _assembled(cards: Cards) -> Any:
         a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
         # Without AP and BP: places are looked up by what A and B do to pixels.
         sip = Sip(a, b, None, None, (values["CRPIX1"], values["CRPIX2"]))
-    linear = b"".join([card for keyword, card in cards.cards.items() if not _SIP.match(keyword)])
+    linear = b"".join([card for keyword, card in cards.cards.items() if not _is_sip(keyword)])
     try:
         parameters = Wcsprm(header=linear, relax=True)
     except Exception:  # astropy says better what is wrong
         return None
     if sip is not None and parameters.naxis != 2:
         return None
-    wcs: Any = WCS(naxis=parameters.naxis)
+    wcs: Any = WCS(naxis=parameters.naxis, fix=False)
     wcs.wcs, wcs.sip = parameters, sip
     wcs.fix()
     wcs.wcs.set()
