@@ -107,9 +107,7 @@ _observed = attrgetter(*_OBSERVATION)
 
 
 def _blob(footprint: Footprint) -> bytes:
-    vectors = np.empty((1 + len(footprint.vertices), 3), dtype="<f8")
-    vectors[0], vectors[1:] = footprint.center, footprint.vertices
-    return vectors.tobytes()
+    return b"".join(part.astype("<f8", copy=False).tobytes() for part in (footprint.center, footprint.vertices))
 
 
 def _footprint(blob: bytes, exact: int) -> Footprint:
