@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from . import hookspecs
 from .candidate import CandidateFile, stamp_of
 from .config import Limits
-from .errors import ConfigurationFault, FitsFault
+from .errors import ConfigurationFault, FitsFault, ImageServError
 from .examine import examine
 from .fits.files import FileStore, exclusive
 from .manager import DatasetPlugin
@@ -46,6 +46,8 @@ class Summary:
         Path and text, of files that were taken now.
     images
         How many images the dataset has now.
+    foreign
+        A file of which the plugin said that it is not of the dataset; empty if there is none.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Summary:
     unchanged: int = 0
     removed: int = 0
     images: int = 0
+    foreign: str = ""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -217,13 +220,15 @@ class Ingest:
             examined = examine(plugin, candidate)
         except FitsFault as fault:
             recipe = _noted(recipe, candidate.consulted)
-            # What could not even be read may be readable next time, unchanged: a stamp of zeros makes sure of a look.
-            unread = isinstance(fault.__cause__, OSError)
+            # A file that could not even be read, or at which the plugin failed, is not to blame: a stamp of zeros makes
+            # sure of another look, though it does not change.
+            again = fault.__cause__ is not None and not isinstance(fault.__cause__, ImageServError)
             self._put(plugin, found, summary)
-            self.registry.skip_file(plugin.name, FileStamp(path, 0, 0) if unread else stamp, recipe, fault.message)
+            self.registry.skip_file(plugin.name, FileStamp(path, 0, 0) if again else stamp, recipe, fault.message)
             summary.skipped.append((path, fault.message))
             return
         if examined is None:
+            summary.foreign = summary.foreign or path
             if known is not None:
                 self._put(plugin, found, summary)
                 self.registry.remove_file(plugin.name, path)
@@ -273,5 +278,5 @@ def recipe(plugin: DatasetPlugin, options: object, limits: Limits) -> str:
     keys = [(key.name, key.choices) for key in declared.keys]
     bands = [(band.name, band.em_min, band.em_max) for band in declared.bands]
     stored = (keys, declared.band_key, bands, declared.facility, declared.instrument)
-    facts = [_FORMAT, hookspecs.CONTRACT, plugin.plugin, options, reading, stored]
+    facts = [_FORMAT, hookspecs.CONTRACT, plugin.plugin, plugin.source, options, reading, stored]
     return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,8 +1,11 @@
 """The only caller of pluggy: finds plugins, checks that they keep the contract, and gives their hooks types."""
 
+import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -66,13 +69,18 @@ class DatasetPlugin:
         The configured name: the value of ``ds``.
     plugin
         The name of the entry point.
+    source
+        A fingerprint of the modules that the plugin's class, and those that it is made from, are written in.
     declaration
         What the plugin says the dataset is.
     """
 
-    def __init__(self, manager: pluggy.PluginManager, name: str, plugin: str, others: Sequence[object]) -> None:
+    def __init__(
+        self, manager: pluggy.PluginManager, name: str, plugin: str, source: str, others: Sequence[object]
+    ) -> None:
         self.name = name
         self.plugin = plugin
+        self.source = source
         # Routed once: the callers keep the extensions' wrappers, and leave out every other dataset.
         self._hooks = {hook: _routed(manager, hook, others) for hook in (*_REQUIRED, *_OPTIONAL)}
         try:
@@ -187,6 +195,7 @@ class Plugins:
                 self._manager,
                 name,
                 config.datasets[name].plugin,
+                _source(instance),
                 [other for other in instances.values() if other is not instance],
             )
             for name, instance in instances.items()
@@ -212,6 +221,14 @@ class Plugins:
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""
         self._manager.hook.imageserv_authorise(repository=repository, dataset=dataset, headers=headers)
+
+
+def _source(plugin: object) -> str:
+    files = {getattr(sys.modules.get(cls.__module__), "__file__", None) or "" for cls in type(plugin).__mro__}
+    digest = hashlib.sha256()
+    for path in sorted(Path(file) for file in files if file.endswith(".py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _check_parameters(name: str, declaration: Dataset) -> None:

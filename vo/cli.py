@@ -90,6 +90,9 @@ def ingest_command(path: Path, db_id: str | None, dataset: str | None) -> None:
             for kind, entries in (("warning", summary.warnings), ("skipped", summary.skipped)):
                 for file, reason in entries:
                     click.echo(printable(f"{kind}: {part.name} {summary.dataset} {file}: {reason}"))
+            if summary.foreign and not summary.images and not summary.skipped:
+                text = f"no file is of this dataset; {summary.foreign}, for one, is not"
+                click.echo(printable(f"warning: {part.name} {summary.dataset}: {text}"))
         head = ("repository", "dataset", "images", "taken", "unchanged", "removed", "skipped")
         print_table(
             head,
@@ -302,11 +305,13 @@ def _print_examples(config: Config) -> None:
         click.echo("The service")
         click.echo(f"  VO_1 Availability\n    {urls.v1('availability')}")
         click.echo(f"  VO_2 Capabilities\n    {urls.v1('capabilities')}")
+        click.echo(f"  Start page\n    {urls.base}/")
         click.echo(
-            f"  For clients of the Virtual Observatory (pyvo, TOPCAT, Aladin, ...)\n    {urls.vo('').rstrip('/')}"
+            "  Base URL for clients of the Virtual Observatory (pyvo, TOPCAT, Aladin, ...), which has no page itself\n"
+            f"    {urls.vo('').rstrip('/')}"
         )
         for repository in service.repositories.values():
-            click.echo(f"\n{repository.name}  {urls.v1(repository.name)}")
+            click.echo(f"\n{repository.name}")
             for ds, title, url in examples(urls, repository):
                 click.echo(f"  {ds:<12} {title}\n    {url}")
     finally:

@@ -6,7 +6,7 @@ from imageserv.core.dali.documents import Element
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
-from imageserv.vo.v1.documents import examples
+from imageserv.vo.v1.documents import requests
 
 from .html import code, link, page, tag
 from .recipes import recipes
@@ -71,18 +71,22 @@ def front(urls: Urls, service: Service, headers: Mapping[str, str]) -> str:
                 ".",
             ),
         ),
-        *(section for repository in service.repositories.values() for section in _repository(urls, repository)),
+        *(
+            section
+            for repository in service.repositories.values()
+            for section in _repository(urls, repository, headers)
+        ),
     )
 
 
-def _repository(urls: Urls, repository: Repository) -> list[Element]:
+def _repository(urls: Urls, repository: Repository, headers: Mapping[str, str]) -> list[Element]:
     elements = [tag("h2", repository.name), tag("p", tag("code", urls.v1(repository.name)))]
-    requests = examples(urls, repository)
+    ways = requests(urls, repository, headers)
     for plugin in repository.datasets.values():
         elements += [tag("h3", plugin.name), tag("p", plugin.declaration.description)]
         items = [
             tag("li", f"{title}: ", tag("a", tag("code", url.removeprefix(urls.base)), href=url))
-            for ds, title, url in requests
+            for ds, title, url in ways
             if ds == plugin.name
         ]
         if items:
