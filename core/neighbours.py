@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Neighbours:
     """The images of a dataset, as its plugin finds and opens them while it cuts one of them.
 
-    What is opened here counts as a source of the answer: its ETag and Last-Modified depend on those files, too. So open
-    what the cutout needs before it is returned; pixels can be read when it is written.
+    What is opened here counts as a source of the answer: its ETag depends on those files, too, and it has no
+    Last-Modified. So open what the cutout needs before it is returned; pixels can be read when it is written.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ root_doc = "index"
 exclude_patterns = ["_build", "explanation/measured.md"]
 default_role = "py:obj"
 nitpicky = False
+smartquotes_action = "q"  # quotation marks alone: "--" and "..." are what people type
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 3

@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -352,19 +352,19 @@ def settings() -> str:
     parts += [
         "## `[repositories.<db id>]`",
         prose(repositories["description"]),
-        _keys(tables["repository"]["properties"]),
+        _keys(tables["repository"]["properties"], required=tables["repository"]["required"]),
     ]
     datasets = tables["repository"]["properties"]["datasets"]
     parts += ["## `[repositories.<db id>.datasets.<name>]`", prose(datasets["description"])]
-    parts += [_keys(tables["dataset"]["properties"])]
+    parts += [_keys(tables["dataset"]["properties"], required=tables["dataset"]["required"])]
     return "\n\n".join(parts)
 
 
-def _keys(properties: Mapping[str, Any], where: tuple[str, ...] | None = None) -> str:
+def _keys(properties: Mapping[str, Any], where: tuple[str, ...] | None = None, required: Collection[str] = ()) -> str:
     """Write a table of keys; `where` is None for those that the environment cannot override."""
     rows: list[tuple[str, str, str, str]] = []
     for key, schema in properties.items():
-        default = code(json.dumps(schema["default"])) if "default" in schema else ""
+        default = code(json.dumps(schema["default"])) if "default" in schema else "required" if key in required else ""
         meaning = prose(schema["description"])
         if where is not None and schema["type"] in ("string", "integer"):
             meaning += f"<br>{code('IMAGESERV_' + '__'.join((*where, key)).upper())}"
@@ -396,7 +396,7 @@ def _command(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
     rows: list[tuple[str, str]] = []
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in parameter.opts:
+        if record is not None and record[1] and "--help" not in parameter.opts:  # arguments are in the usage
             rows.append((code(record[0]), prose(record[1])))
     if rows:
         yield table(("option", "meaning"), rows)

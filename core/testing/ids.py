@@ -61,7 +61,7 @@ class IdTests(Flags):
             _check_way_back(dataset, image.data_id)
 
     def test_other_integers_are_refused(self, imageserv_archive: Archive) -> None:
-        """An integer is the science id of a data id, or is refused: UsageFault with parameter="sid"."""
+        """An integer is the science id of a data id, or is refused: `UsageFault` with ``parameter="sid"``."""
         dataset = imageserv_archive.dataset
         known = [image.science_id for image in imageserv_archive.images]
         near = st.tuples(st.sampled_from(known), st.integers(-1000, 1000)).map(sum)

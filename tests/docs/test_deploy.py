@@ -82,7 +82,11 @@ def test_systemd_takes_the_units(name: str, tmp_path: Path) -> None:
 
 
 def test_the_configuration_is_right() -> None:
-    assert load(DEPLOY / "imageserv.toml", {}).base_url == "https://images.example.org"
+    config = load(DEPLOY / "imageserv.toml", {})
+    assert config.base_url == "https://images.example.org"
+    # What is written lies where the unit may write: StateDirectory and CacheDirectory.
+    for path in (config.cache, config.jobs.folder, *(each.registry for each in config.repositories.values())):
+        assert str(path).startswith(("/var/lib/imageserv/", "/var/cache/imageserv")), path
 
 
 def free_port() -> int:

@@ -84,7 +84,7 @@ def openapi(urls: Urls, service: Service) -> dict[str, Any]:
             "/availability": _document("availability", "Whether all repositories can be read."),
             "/capabilities": _document("capabilities", "The repositories, and what they take."),
             "/schema": _fixed("schema", "The JSON Schema of JSON requests.", "application/schema+json"),
-            "/openapi.json": _fixed("openapi", "This document.", "application/openapi+json"),
+            "/openapi.json": _fixed("openapi", "The OpenAPI document of this API.", "application/openapi+json"),
             **{f"/{repository.name}": _images(repository) for repository in repositories},
         },
         "components": {"schemas": _moved(components)},
