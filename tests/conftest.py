@@ -14,11 +14,16 @@ import numpy as np
 import pytest
 import uvicorn
 from astropy.io import fits
+from hypothesis import settings
 
 from imageserv.core.config import Config, load
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service, open_service
 from imageserv.vo.app import create_app
+
+# No example is timed: machines are busy now and then.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 SCALE = 1.1e-4  # degrees a pixel, as the frames of SDSS have it
 SHAPE = (50, 60)  # rows, columns

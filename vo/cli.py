@@ -19,6 +19,7 @@ from imageserv.core.config import Config, RepositoryConfig, load
 from imageserv.core.dali.negotiation import negotiate
 from imageserv.core.demo_build import build
 from imageserv.core.errors import ConfigurationFault, ImageServError, NotFoundFault
+from imageserv.core.jobs.places import check_folder
 from imageserv.core.manager import installed
 from imageserv.core.repository import Repository
 from imageserv.core.scaffold import new_plugin
@@ -65,6 +66,8 @@ def cli(context: click.Context) -> None:
 def serve_command(path: Path, host: str, port: int, workers: int, work: bool) -> None:
     """Serve the repositories of a configuration."""
     config = load(path)
+    if work:
+        check_folder(config)
     _check_service(config)
     listener = listen(host, port)
     click.echo(f"ImageServ listens on {address(listener)} and calls itself {config.base_url}")
@@ -117,6 +120,7 @@ def check_command(path: Path) -> None:
             problems += 1
     if problems:
         raise ConfigurationFault("1 problem" if problems == 1 else f"{problems} problems")
+    check_folder(config)
     _check_service(config)
     click.echo(f"{path}: nothing wrong")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 _PAUSE = 1.0  # seconds before a worker that ended is started again
 _PATIENCE = 5.0  # seconds for a worker to end when it is told to
 
+_log = logging.getLogger(__name__)
+
 
 class Keeper:
     """Keeps a worker alive: starts it, and again whenever it ends.
@@ -37,13 +39,18 @@ class Keeper:
     def _keep(self) -> None:
         while not self._stopped.is_set():
             # In a session of its own: an interrupt at the terminal is the server's, who passes it on.
-            process = subprocess.Popen([*self._command, "--server", str(os.getpid())], start_new_session=True)
+            try:
+                process = subprocess.Popen([*self._command, "--server", str(os.getpid())], start_new_session=True)
+            except OSError as error:  # of too many processes, say: it may go better later
+                _log.error("no worker can be started: %s", error)
+                self._stopped.wait(_PAUSE)
+                continue
             while process.poll() is None and not self._stopped.wait(0.1):
                 pass
             if self._stopped.is_set():
                 _end(process)
             else:
-                logging.getLogger(__name__).error("the worker ended with status %s", process.returncode)
+                _log.error("the worker ended with status %s", process.returncode)
                 self._stopped.wait(_PAUSE)
 
 

@@ -28,7 +28,7 @@ _TURN = (
     0.0005  # seconds that a busy thread keeps the others waiting; Python's 5 ms are what a small answer takes tenfold
 )
 _PATIENCE = 30  # seconds that requests in flight are given when the service is told to stop
-_MOST_CONNECTIONS = 1000  # of one worker; a client more is told to come again later
+_MOST_CONNECTIONS = 1000  # of one worker; a client more gets 503
 _SILENCE = 10  # seconds after which a worker that does not answer its supervisor is replaced; importing takes some
 
 

@@ -303,6 +303,37 @@ def test_other_options_read_all_files_again_and_other_limits_only_if_they_matter
     assert list(images(repository)) == [5]
 
 
+def test_a_plugin_that_was_changed_reads_all_files_again(
+    open_repository: OpenRepository, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image("sketch-1-r.fits")
+    assert counts(run(open_repository())) == (1, 0, 0, 0, 1)
+
+    def another(plugin: object) -> str:
+        return "another"
+
+    monkeypatch.setattr("imageserv.core.manager._source", another)
+    assert counts(run(open_repository())) == (1, 0, 0, 0, 1)
+    assert counts(run(open_repository())) == (0, 1, 0, 0, 1)
+
+
+def test_a_file_at_which_the_plugin_failed_is_read_again(
+    open_repository: OpenRepository, write_image: WriteImage
+) -> None:
+    """What failed may be the plugin, and what was mended may be in a module that nobody looks at."""
+    write_image("sketch-1-r.fits")
+    faults: list[Exception] = [KeyError("OBJECT")]
+
+    def recognise(file: CandidateFile) -> Sequence[Found]:
+        if faults:
+            raise faults.pop()
+        return [Found({"number": 1, "filter": "r"}, (Plane("image", 0),))]
+
+    repository = open_repository({"sketch": ("sketch", {"recognise": recognise})})
+    assert counts(run(repository)) == (0, 0, 0, 1, 0)
+    assert counts(run(repository)) == (1, 0, 0, 0, 1)
+
+
 # --- duplicates
 
 

@@ -1,5 +1,6 @@
 """Plugins that are right, wrong, missing, or there twice; and that each hears only what is meant for it."""
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -100,6 +101,31 @@ def test_a_plugin_that_cannot_be_made_is_named_with_the_reason(
     with pytest.raises(PluginFault, match=rf"SKY, dataset 'it': .*'strange'.*{reason}"):
         plugins(it=("strange", {}))
     sys.modules.pop("strangers_module", None)
+
+
+def test_a_plugin_that_was_changed_has_another_fingerprint(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is that was changed, and in a class that it is made from, too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    install("strange", "strangers_module:Plugin")
+
+    def fingerprint(base: str, derived: str) -> str:
+        (tmp_path / "strangers_base.py").write_text(
+            f"from {Right.__module__} import Right\n{base}\nclass B(Right): pass"
+        )
+        (tmp_path / "strangers_module.py").write_text(f"from strangers_base import B\n{derived}\nclass Plugin(B): pass")
+        for name in ("strangers_base", "strangers_module"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return plugins(it=("strange", {})).datasets["it"].source
+
+    first = fingerprint("ONE = 1", "TWO = 1")
+    assert len({first, fingerprint("ONE = 2", "TWO = 1"), fingerprint("ONE = 1", "TWO = 2")}) == 3
+    assert fingerprint("ONE = 1", "TWO = 1") == first
+    for name in ("strangers_base", "strangers_module"):
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def stick(self: JobFiles, *_: object) -> None:
 
 if __name__ == "__main__":
     if sys.argv[2:] == ["stuck"]:
-        JobFiles.sweep = stick  # type: ignore[method-assign]
+        JobFiles.sweep = stick  # type: ignore[assignment, method-assign]
     from imageserv.vo.work import work
 
     work(Path(sys.argv[1]))

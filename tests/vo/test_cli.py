@@ -10,7 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from imageserv.vo import cli
 
@@ -220,6 +222,35 @@ def test_check_does_not_list_thousands(run: Run, own_archive: Path) -> None:
     assert lines[-1] == "SKY: image and 5 more"
     assert "fpC-003325-z1-0171.fit gone" in lines[0]
     assert one_line(errors) == "imageserv: 26 problems"
+
+
+def test_ingest_says_if_no_file_is_of_a_dataset(run: Run, tmp_path: Path) -> None:
+    """Most often a file template is wrong, which looks like an archive that is empty."""
+    (tmp_path / "images").mkdir()
+    for name in ("b.fits", "a.fits"):
+        fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "images" / name)
+    configuration = tmp_path / "imageserv.toml"
+    text = '[repositories.A]\nroot = "images"\n[repositories.A.datasets.image]\nplugin = "image"\n'
+    configuration.write_text(f'{text}files = ["c*.fits"]\n')
+    _, output, _ = run("ingest", "--config", str(configuration))
+    assert "warning: A image: no file is of this dataset; a.fits, for one, is not\n" in output
+    configuration.write_text(text)
+    assert "no file is of" not in run("ingest", "--config", str(configuration))[1]
+
+
+def test_check_wants_a_folder_for_jobs_that_can_be_written_to(run: Run, tmp_path: Path) -> None:
+    configuration = tmp_path / "imageserv.toml"
+    text = '[repositories.A]\nroot = "."\n[repositories.A.datasets.image]\nplugin = "image"\n[jobs]\nfolder = '
+    (tmp_path / "file").touch()
+    for name, status in (("new/er", 0), ("file", 1), ("file/below", 1)):
+        configuration.write_text(f'{text}"{name}"\n')
+        assert run("ingest", "--config", str(configuration))[0] == 0
+        found, _, errors = run("check", "--config", str(configuration))
+        assert (found, "jobs.folder" in errors) == (status, status == 1), errors
+        if status:
+            assert "cannot be written to" in one_line(errors)
+            assert run("serve", "--config", str(configuration), "--port", "0")[0] == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_check_demands_an_ingest(run: Run, tmp_path: Path) -> None:
