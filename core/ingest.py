@@ -21,6 +21,7 @@ from .config import Limits
 from .errors import ConfigurationFault, FitsFault, ImageServError
 from .examine import examine
 from .fits.files import FileStore, exclusive
+from .fits.packing import Packer
 from .manager import DatasetPlugin
 from .record import FileStamp
 from .registry import FileImages, FileRow, WritableRegistry
@@ -157,6 +158,7 @@ class Ingest:
     recipes: Mapping[str, str]
     limits: Limits
     lock: Path
+    packers: dict[str, Packer] = field(default_factory=dict[str, Packer], init=False)
 
     def run(self, datasets: Sequence[DatasetPlugin], progress: Progress) -> list[Summary]:
         """Bring the registry up to date with the files below the root, one dataset after the other.
@@ -234,9 +236,22 @@ class Ingest:
                 self.registry.remove_file(plugin.name, path)
             return
         file = FileImages(
-            examined.stamp, _noted(recipe, candidate.consulted), examined.images, examined.layout.to_bytes()
+            examined.stamp,
+            _noted(recipe, candidate.consulted),
+            examined.images,
+            self._packed(plugin.name, examined.layout.to_bytes()),
         )
         found.append((file, examined.warnings))
+
+    def _packed(self, dataset: str, layout: bytes) -> bytes:
+        """Pack a layout by that which was the dataset's first."""
+        packer = self.packers.get(dataset)
+        if packer is None:
+            pattern = self.registry.pattern(dataset)
+            packer = self.packers[dataset] = Packer(layout if pattern is None else pattern)
+            if pattern is None:
+                self.registry.put_pattern(dataset, packer.pattern)
+        return packer.pack(layout)
 
     def _put(self, plugin: DatasetPlugin, found: list[_Found], summary: Summary) -> None:
         """Put what was found into the registry: before anything else is written, so that the first keeps an image."""

@@ -25,6 +25,7 @@ from .fits.layout import Layout
 from .fits.opened import OpenImage
 from .fits.openimages import OpenImages
 from .fits.output import header_text, write_headers
+from .fits.packing import Packer
 from .identifiers import publisher_did
 from .ingest import Ingest, Progress, Summary, changed_beside, recipe, walk
 from .manager import DatasetPlugin, Plugins
@@ -92,6 +93,7 @@ class Repository:
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
         self.registry: WritableRegistry = open_registry(config.registry, writable=writable)
+        self._packers: dict[str, Packer] = {}
         self._open = opened or OpenImages(packed_bytes=service.cache_bytes, tile_bytes=service.tile_cache_bytes)
 
     def close(self) -> None:
@@ -313,7 +315,7 @@ class Repository:
         unchanged = stamp == record.file and all(self._stamp(file.path) == file for file in record.beside)
         blob = self.registry.layout(record.dataset, record.file) if unchanged else None
         if blob is not None:
-            layout = Layout.from_bytes(blob)
+            layout = Layout.from_packed(blob, self._packer(record.dataset))
         else:
             known = record
             record, layout = self._examined_again(known)
@@ -325,6 +327,12 @@ class Repository:
             return OpenImage(record, layout, path, self._limits, self._open.tiles, beside)
         except (OSError, FitsFault) as error:
             raise _unreadable(stamp.path, error) from error
+
+    def _packer(self, dataset: str) -> Packer:
+        packer = self._packers.get(dataset)
+        if packer is None:
+            packer = self._packers[dataset] = Packer(self.registry.pattern(dataset) or b"")
+        return packer
 
     def _opened_beside(self, record: ImageRecord, stamp: FileStamp) -> OpenImage:
         """Open another file of an image, for the planes that it holds."""

@@ -25,6 +25,7 @@ from imageserv.core.errors import FitsFault
 from imageserv.core.sky.gnomonic import Gnomonic
 
 from .cards import BLOCK, CARD, card_value, find_card
+from .packing import Packer
 
 BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
 """FITS 4.0 table 8: the legal values of BITPIX, with bytes per pixel."""
@@ -39,9 +40,6 @@ _END = b"END     "
 _PLAIN = re.compile(rb".{8}= *(?:'[^'&]*' *|[^'/& ][^'/&]*)(?:/[^']*)?", re.DOTALL)
 """A card that can be read in one way alone: a number, or a string without quotes in it and with nothing behind it."""
 
-_LEVEL = 3
-"""Of compression: takes a third of zlib's usual time, for a sixth more bytes."""
-
 _PACKERS = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
@@ -53,8 +51,8 @@ _PACKERS = {
 
 
 @lru_cache(maxsize=16)
-def _unpacked(packed: bytes) -> bytes:
-    return zlib.decompress(packed)
+def _unpacked(packer: Packer, packed: bytes) -> bytes:
+    return packer.unpack(packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +61,13 @@ class Packed:
 
     Attributes
     ----------
-    packed
-        All of them, compressed.
+    packer, packed
+        All of them, packed.
     start, stop
         Where in the unpacked bytes one of them is.
     """
 
+    packer: Packer
     packed: bytes
     start: int
     stop: int
@@ -112,7 +111,9 @@ class Hdu:
     def header(self) -> bytes:
         """80-byte cards, up to and including END, as the file has them."""
         stored = self.stored
-        return stored if isinstance(stored, bytes) else _unpacked(stored.packed)[stored.start : stored.stop]
+        return (
+            stored if isinstance(stored, bytes) else _unpacked(stored.packer, stored.packed)[stored.start : stored.stop]
+        )
 
     @property
     def length(self) -> int:
@@ -178,20 +179,20 @@ class Layout:
     packed: bool
 
     def to_bytes(self) -> bytes:
-        """Write the layout for the registry: a few kB for a header of tens."""
+        """Write the layout for the registry, which has it packed."""
         rows = [_row(hdu) for hdu in self.hdus]
         head = json.dumps({"size": self.size, "packed": self.packed, "hdus": rows}).encode()
-        return zlib.compress(head + b"\n" + b"".join(h.header for h in self.hdus), _LEVEL)
+        return head + b"\n" + b"".join(h.header for h in self.hdus)
 
     @classmethod
-    def from_bytes(cls, blob: bytes) -> "Layout":
-        """Read what `to_bytes` wrote."""
-        text = _unpacked(blob)
+    def from_packed(cls, packed: bytes, packer: Packer) -> "Layout":
+        """Read what `to_bytes` wrote and the packer packed."""
+        text = _unpacked(packer, packed)
         start = text.index(b"\n") + 1
         facts = json.loads(text[:start])
         hdus: list[Hdu] = []
         for kind, length, offset, data_offset, data_size, bitpix, shape, name, plane in facts["hdus"]:
-            header = Packed(blob, start, start + length)
+            header = Packed(packer, packed, start, start + length)
             start += length
             known = plane and Gnomonic.of(plane)
             hdu = Hdu(len(hdus), kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name, known)

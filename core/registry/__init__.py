@@ -50,7 +50,7 @@ class FileImages:
     images
         What it holds.
     layout
-        As `Registry.layout` gives it back.
+        As `Registry.layout` gives it back: packed by the dataset's pattern.
     """
 
     stamp: FileStamp
@@ -113,6 +113,10 @@ class Registry(Protocol):
         """Return the stored layout of a file; None if the registry knows the file in another state than the stamp's."""
         ...
 
+    def pattern(self, dataset: str) -> bytes | None:
+        """Return what a dataset's layouts are packed by; None if it has none yet. It never changes."""
+        ...
+
     def count(self, dataset: str) -> int:
         """Return how many images a dataset has."""
         ...
@@ -153,6 +157,10 @@ class WritableRegistry(Registry, Protocol):
             The images that were not taken, since another file, whose path is given, has their science id, or
             (of two files whose names have one hash) their identifier.
         """
+        ...
+
+    def put_pattern(self, dataset: str, pattern: bytes) -> None:
+        """Put in what a dataset's layouts are packed by."""
         ...
 
     def skip_file(self, dataset: str, stamp: FileStamp, recipe: str, reason: str) -> None:

@@ -187,6 +187,11 @@ class SqliteReader:
         )
         return rows[0][0] if rows else None
 
+    def pattern(self, dataset: str) -> bytes | None:
+        """Return what a dataset's layouts are packed by; None if it has none yet."""
+        rows = self._ask("SELECT pattern FROM patterns WHERE dataset = ?", (dataset,))
+        return rows[0][0] if rows else None
+
     def count(self, dataset: str) -> int:
         """Return how many images a dataset has."""
         rows = self._ask("SELECT count(*) FROM images WHERE dataset = ?", (dataset,))

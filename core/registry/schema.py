@@ -8,7 +8,7 @@ from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from .rows import COLUMNS
 
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours
-_VERSION = 4
+_VERSION = 5
 
 _PAGE_BYTES = 8192
 """Of the file: three nodes of the R*Tree fill one, where one of the usual size would hold one."""
@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS layouts (
     file INTEGER PRIMARY KEY REFERENCES files (id),
     layout BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS patterns (
+    dataset TEXT PRIMARY KEY,
+    pattern BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS images (
     id INTEGER PRIMARY KEY,

@@ -53,6 +53,11 @@ class SqliteRegistry(SqliteReader):
                 rejected += _put(connection, dataset, [file])
             return rejected
 
+    def put_pattern(self, dataset: str, pattern: bytes) -> None:
+        """Put in what a dataset's layouts are packed by."""
+        with self._change() as connection:
+            connection.execute("INSERT INTO patterns VALUES (?, ?)", (dataset, pattern))
+
     def skip_file(self, dataset: str, stamp: FileStamp, recipe: str, reason: str) -> None:
         """Note a file that cannot be served."""
         with self._change() as connection:

@@ -537,7 +537,7 @@ def other_database(path: Path) -> None:
     [
         (other_file, ConfigurationFault, "is no registry"),
         (other_database, ConfigurationFault, "no registry of ImageServ"),
-        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 4"),
+        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 5"),
         (Path.mkdir, UnavailableFault, "cannot be opened"),
     ],
 )
