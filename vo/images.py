@@ -1,5 +1,6 @@
 """HTTP out: images, with what makes repeated and partial requests cheap (RFC 9110 sections 8.8, 13 and 14)."""
 
+import asyncio
 import hashlib
 import os
 import re
@@ -167,6 +168,7 @@ class CutoutResponse(Response):
             body = memoryview(self.body) if scope["method"] != "HEAD" else memoryview(b"")
             for start in range(0, body.nbytes - _CHUNK, _CHUNK):
                 await send({"type": "http.response.body", "body": body[start : start + _CHUNK], "more_body": True})
+                await asyncio.sleep(0)  # a client that takes all at once would keep the others waiting
             rest = body[max(0, (body.nbytes - 1) // _CHUNK) * _CHUNK :]
             await send({"type": "http.response.body", "body": rest})
         finally:
