@@ -106,9 +106,9 @@ def requests(urls: Urls, repository: Repository, headers: Mapping[str, str]) -> 
             band_key = plugin.declaration.band_key
             place = {"ra": ra, "dec": dec} | ({} if band_key is None else {band_key: record.band})
             ways["The image closest to a position"] = place
-            ways["A cutout at a position, of 100 by 100 pixels"] = place | {
-                "width": 100,
-                "height": 100,
+            ways["A cutout at a position, of 20 by 20 pixels"] = place | {
+                "width": 20,
+                "height": 20,
                 "unit": "pixel",
             }
         found += [
