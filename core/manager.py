@@ -224,10 +224,11 @@ class Plugins:
 
 
 def _source(plugin: object) -> str:
-    files = {getattr(sys.modules.get(cls.__module__), "__file__", None) or "" for cls in type(plugin).__mro__}
     digest = hashlib.sha256()
-    for path in sorted(Path(file) for file in files if file.endswith(".py")):
-        digest.update(path.read_bytes())
+    for name in sorted({cls.__module__ for cls in type(plugin).__mro__} - sys.stdlib_module_names):
+        path = Path(getattr(sys.modules.get(name), "__file__", None) or "")
+        if path.suffix == ".py" and path.is_file():  # what is imported from an archive has no file of its own
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
