@@ -160,16 +160,18 @@ class TileTable:
             place = slice(column.offset, column.offset + _SIZES[column.form])
             dtype = ">u4" if column.form == "P" else ">i8"
             counts, starts = np.ascontiguousarray(rows[:, place]).view(dtype).astype(np.int64).T
-            if np.any((counts < 0) | (counts > room) | (starts < 0) | (starts > room)):
+            if min(counts.min(), starts.min()) < 0 or max(counts.max(), starts.max()) > room:
                 raise DamagedTile("is not within its table")
             if not counts.any():
                 rows[:, place] = 0
                 continue
             sizes = counts * column.size
             ends = np.cumsum(sizes) + length
-            if np.any(starts + sizes > room) or length + sizes.sum() > room:
+            if (starts + sizes).max() > room or length + sizes.sum() > room:
                 raise DamagedTile("is not within its table")
-            rows[:, place] = np.stack([counts, ends - sizes], 1).astype(dtype).view(np.uint8)
+            descriptors = np.empty((len(rows), 2), dtype)
+            descriptors[:, 0], descriptors[:, 1] = counts, ends - sizes
+            rows[:, place] = descriptors.view(np.uint8)
             pieces += _runs(self._heap + starts[counts > 0], sizes[counts > 0])
             length += int(sizes.sum())
         return rows, pieces
