@@ -6,13 +6,12 @@ gone, stop a step that runs, or count attempts across take-overs; `imageserv.cor
 """
 
 import logging
-import sqlite3
 from collections.abc import Callable, Collection
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
-from .sqlitefile import identity, sqlite_path
+from .sqlitefile import identity, make_sqlite, sqlite_path
 
 _QUEUE = "jobs"
 _POLL = (
@@ -43,10 +42,7 @@ class Engine:
     def __init__(self, database: str, worker: str, running: int, execute: Callable[[str, Step], None]) -> None:
         self._path = sqlite_path(database)
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with sqlite3.connect(self._path) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
-            connection.close()
+            make_sqlite(self._path)
         self._identity = identity(self._path)
         DBOS(
             config={

@@ -11,6 +11,7 @@ took up, changes nothing any more, and what a client aborted never completes.
 """
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -368,7 +369,7 @@ def _telling() -> Generator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, SQLAlchemyError, OSError) as error:
+    except (DBAPIError, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise UnavailableFault("the database of jobs cannot be reached at present") from error
 
 

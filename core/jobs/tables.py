@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from imageserv.core.errors import ConfigurationFault
 
-from .sqlitefile import sqlite_path
+from .sqlitefile import make_sqlite, sqlite_path
 
 _PATIENCE = 20  # seconds that a writer waits for another one, and a connection for its server
 
@@ -87,13 +87,13 @@ def open_tables(database: str) -> Engine:
     ------
     ConfigurationFault
         Raised if it is another URL.
-    sqlalchemy.exc.SQLAlchemyError, OSError
+    sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError
         Raised if it cannot be opened.
     """
     url = make_url(database)
     path = sqlite_path(database)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_sqlite(path)
         engine = create_engine(url, connect_args={"timeout": _PATIENCE})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -127,5 +127,4 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions, and not Python's driver
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")  # what a client was told must survive the machine

@@ -317,3 +317,13 @@ def test_two_that_open_a_new_database_make_one(database: str) -> None:
         assert [each.result()["started"] for each in totals] == [0.0] * 8
     for store in stores:
         store.close()
+
+
+def test_many_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Any) -> None:
+    """As the processes of a service do that is started first; SQLite alone has no patience then, now and then."""
+    for number in range(40):
+        stores = [JobStore(f"sqlite:///{tmp_path}/{number}/jobs.sqlite") for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            assert [found["started"] for found in pool.map(JobStore.totals, stores)] == [0.0] * 8
+        for store in stores:
+            store.close()
