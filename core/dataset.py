@@ -167,7 +167,7 @@ class Dataset:
         Names of sky maps on which its images lie, each with the values of `parameters` that make a cutout of several of
         them: then the place alone says where, and need not be in any image.
     examples
-        Requests that documentation and the demo show.
+        Requests that the images of its demo answer: ``imageserv demo`` prints them, the contract's tests send them.
     """
 
     description: str

@@ -35,7 +35,7 @@ from .requests import response_format
 from .server import address, listen, serve
 from .urls import Urls
 from .v1.answers import answer_id
-from .v1.documents import examples
+from .v1.examples import declared
 from .v1.query import IdQuestion, ImageQuestion, read_question
 
 _JSON = {"json": ("application/json",)}
@@ -316,7 +316,7 @@ def _print_examples(config: Config) -> None:
         )
         for repository in service.repositories.values():
             click.echo(f"\n{repository.name}")
-            for ds, title, url in examples(urls, repository):
+            for ds, title, url in declared(urls, repository):
                 click.echo(f"  {ds:<12} {title}\n    {url}")
     finally:
         service.close()

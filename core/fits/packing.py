@@ -22,7 +22,7 @@ class Packer:
         self.pattern = pattern[:_MOST]
         self._shared = zstandard.ZstdCompressionDict(self.pattern, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         self._shared.precompute_compress(level=_LEVEL)
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=self._shared)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=self._shared, write_checksum=True)
 
     def pack(self, unpacked: bytes) -> bytes:
         """Return the bytes packed."""
@@ -34,6 +34,6 @@ class Packer:
         Raises
         ------
         zstandard.ZstdError
-            Raised if it is damaged.
+            Raised if it is damaged, or was packed by another pattern: never are other bytes given.
         """
         return zstandard.ZstdDecompressor(dict_data=self._shared).decompress(packed)

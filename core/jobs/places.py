@@ -33,6 +33,6 @@ def check_folder(config: Config) -> None:
         Raised if not.
     """
     folder = config.jobs.folder
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise ConfigurationFault(f"jobs.folder {folder} cannot be written to: name another one")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+PATIENCE = 20
+"""Seconds that a writer waits for another one."""
+
 
 def sqlite_path(database: str) -> Path | None:
     """Return the file of a database by its URL; None if it has none."""
@@ -41,7 +44,7 @@ def make_sqlite(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
     finally:
         os.close(folder)

@@ -22,9 +22,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from imageserv.core.errors import ConfigurationFault
 
-from .sqlitefile import make_sqlite, sqlite_path
-
-_PATIENCE = 20  # seconds that a writer waits for another one, and a connection for its server
+from .sqlitefile import PATIENCE, make_sqlite, sqlite_path
 
 metadata = MetaData()
 
@@ -94,16 +92,16 @@ def open_tables(database: str) -> Engine:
     path = sqlite_path(database)
     if path is not None:
         make_sqlite(path)
-        engine = create_engine(url, connect_args={"timeout": _PATIENCE})
+        engine = create_engine(url, connect_args={"timeout": PATIENCE})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     elif url.get_backend_name() == "postgresql":
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args={
-                "connect_timeout": _PATIENCE,
-                "tcp_user_timeout": _PATIENCE * 1000,  # a server that vanished is an error, and not silence
-                "options": f"-c statement_timeout={_PATIENCE * 1000}",
+                "connect_timeout": PATIENCE,
+                "tcp_user_timeout": PATIENCE * 1000,  # a server that vanished is an error, and not silence
+                "options": f"-c statement_timeout={PATIENCE * 1000}",
             },
             pool_pre_ping=True,  # a server that was started anew is noticed before a statement fails
         )

@@ -97,14 +97,13 @@ class SqliteRegistry(SqliteReader):
 @contextmanager
 def _uncollected() -> Generator[None, None, None]:
     """Pause the garbage collector: of thousands of rows it would find none in a cycle, for a quarter of the time."""
-    if not gc.isenabled():
-        yield
-        return
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -334,6 +334,23 @@ def test_a_file_at_which_the_plugin_failed_is_read_again(
     assert counts(run(repository)) == (1, 0, 0, 0, 1)
 
 
+def test_headers_share_what_they_have_in_common_whenever_they_come(
+    open_repository: OpenRepository, write_image: WriteImage
+) -> None:
+    """Each run packs as the first did, and whoever opens the registry has every header as its file has it."""
+    cards = {f"KEY{number}": f"{number * 7919 % 10007}" for number in range(500)}
+    paths: dict[int, Path] = {}
+    for number in (1, 2, 3):
+        paths[number] = write_image(f"sketch-{number}-r.fits", **cards, OBJECT=f"M {number}")
+        run(open_repository())
+    repository = open_repository()
+    for record in images(repository).values():
+        header = fits.getheader(paths[int(record.data_id["number"])])
+        packed = repository.registry.layout("sketch", record.file)
+        assert packed is not None and 20 * len(packed) < len(zlib.compress(header.tostring().encode()))
+        assert repository.open(record).layout.hdus[0].parsed().tostring() == header.tostring()
+
+
 # --- duplicates
 
 

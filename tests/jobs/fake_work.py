@@ -2,7 +2,9 @@
 
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 from imageserv.core.jobs.files import JobFiles
 from imageserv.vo import hand
@@ -17,8 +19,7 @@ def stick(self: JobFiles, *_: object) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["stuck"]:
-        JobFiles.sweep = stick  # type: ignore[assignment, method-assign]
     from imageserv.vo.work import work
 
-    work(Path(sys.argv[1]))
+    with patch.object(JobFiles, "sweep", stick) if sys.argv[2:] == ["stuck"] else nullcontext():
+        work(Path(sys.argv[1]))

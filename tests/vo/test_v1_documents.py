@@ -196,6 +196,19 @@ def test_the_front_page_links_to_requests_that_are_understood(client: httpx.Clie
         assert client.get(link.removeprefix("https://images.example.org")).status_code == 200, link
 
 
+def test_the_front_page_is_there_while_a_registry_is_not(
+    own_service: Service, serve: Callable[[Service], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(dataset: str) -> None:
+        raise UnavailableFault(f"the registry of {dataset} cannot be read")
+
+    monkeypatch.setattr(own_service.default.registry, "sample", fail)
+    response = serve(own_service).client.get("/")
+    assert response.status_code == 200
+    assert "Two ways to ask" in response.text
+    assert "ds=image" in response.text and "ds=raw" not in response.text  # of the other repository
+
+
 def test_the_manual_names_every_parameter(client: httpx.Client, service: Service) -> None:
     page = Page(client.get("/docs/v1").text)
     assert page.loads == []

@@ -9,7 +9,7 @@ from imageserv.core.dali.documents import Element, clean, serialise
 from imageserv.core.obscore import number
 from imageserv.core.record import ImageRecord
 from imageserv.core.service import Service
-from imageserv.core.sky.footprint import vectors_to_degrees
+from imageserv.vo.samples import middle
 
 from .links import SODA_ASYNC, SODA_SYNC
 from .links import STANDARD as DATALINK_STANDARD
@@ -86,10 +86,8 @@ def _cutout(dataset: str, record: ImageRecord, did: str) -> ServiceExample:
 
 def _place(record: ImageRecord) -> str | None:
     """Return longitude and latitude of an image's middle, ICRS degrees."""
-    if record.footprint is None:
-        return None
-    ra, dec = (float(value) for value in vectors_to_degrees(record.footprint.center))
-    return f"{number(round(ra, 5))} {number(round(dec, 5))}"
+    place = middle(record)
+    return None if place is None else f"{number(place[0])} {number(place[1])}"
 
 
 def examples_document(examples: list[ServiceExample]) -> bytes:

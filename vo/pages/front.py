@@ -6,7 +6,7 @@ from imageserv.core.dali.documents import Element
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
 from imageserv.vo.urls import Urls
-from imageserv.vo.v1.documents import requests
+from imageserv.vo.v1.examples import present
 
 from .html import code, link, page, tag
 from .recipes import recipes
@@ -81,12 +81,12 @@ def front(urls: Urls, service: Service, headers: Mapping[str, str]) -> str:
 
 def _repository(urls: Urls, repository: Repository, headers: Mapping[str, str]) -> list[Element]:
     elements = [tag("h2", repository.name), tag("p", tag("code", urls.v1(repository.name)))]
-    ways = requests(urls, repository, headers)
+    examples = present(urls, repository, headers)
     for plugin in repository.datasets.values():
         elements += [tag("h3", plugin.name), tag("p", plugin.declaration.description)]
         items = [
             tag("li", f"{title}: ", tag("a", tag("code", url.removeprefix(urls.base)), href=url))
-            for ds, title, url in ways
+            for ds, title, url in examples
             if ds == plugin.name
         ]
         if items:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from imageserv.core.errors import UnavailableFault
 from imageserv.core.obscore import number
 from imageserv.core.service import Service
-from imageserv.core.sky.footprint import vectors_to_degrees
+from imageserv.vo.samples import middle, sample
 from imageserv.vo.urls import Urls
 
 _PYVO = """\
@@ -41,18 +40,15 @@ def recipes(urls: Urls, service: Service, headers: Mapping[str, str]) -> list[tu
     """
     for repository in service.repositories.values():
         for dataset in repository.datasets:
-            try:
-                record = repository.registry.sample(dataset) if repository.admits(dataset, headers) else None
-            except UnavailableFault:  # availability tells of it
+            record = sample(repository, dataset, headers)
+            place = None if record is None else middle(record)
+            if record is None or place is None or record.pixel_scale is None:
                 continue
-            if record is None or record.footprint is None or record.pixel_scale is None:
-                continue
-            ra, dec = (round(float(value), 5) for value in vectors_to_degrees(record.footprint.center))
             facts = {
                 "vo": urls.vo("").rstrip("/"),
                 "did": repository.publisher_did(record),
-                "ra": number(ra),
-                "dec": number(dec),
+                "ra": number(place[0]),
+                "dec": number(place[1]),
                 "radius": number(float(f"{20 * record.pixel_scale / 3600:.2g}")),
             }
             return [

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlencode
 
 from imageserv.core.dali.vosi import Availability, Capability, Interface
 from imageserv.core.dataset import Dataset
 from imageserv.core.repository import Repository
 from imageserv.core.service import Service
-from imageserv.core.sky.footprint import vectors_to_degrees
 from imageserv.vo.urls import Urls
 
 from .nested import key_schema
@@ -75,51 +73,6 @@ def capabilities_model(urls: Urls, service: Service) -> list[Capability]:
             for repository in service.repositories.values()
         ),
     ]
-
-
-def examples(urls: Urls, repository: Repository) -> list[tuple[str, str, str]]:
-    """Return the requests that a repository's datasets think worth trying: dataset, title, URL."""
-    return [
-        (
-            plugin.name,
-            example.title,
-            f"{urls.v1(repository.name)}?{urlencode({'ds': plugin.name, **example.query}, safe=',/')}",
-        )
-        for plugin in repository.datasets.values()
-        for example in plugin.declaration.examples
-    ]
-
-
-def requests(urls: Urls, repository: Repository, headers: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return requests for an image of each dataset that a client may have: dataset, title, URL. Reads the registry."""
-    found: list[tuple[str, str, str]] = []
-    for plugin in repository.datasets.values():
-        record = repository.registry.sample(plugin.name) if repository.admits(plugin.name, headers) else None
-        if record is None:
-            continue
-        ways: dict[str, Mapping[str, object]] = {
-            "An image by its data id": record.data_id,
-            "The same by its science id": {"sid": record.science_id},
-        }
-        if record.footprint is not None:
-            ra, dec = (round(float(value), 5) for value in vectors_to_degrees(record.footprint.center))
-            band_key = plugin.declaration.band_key
-            place = {"ra": ra, "dec": dec} | ({} if band_key is None else {band_key: record.band})
-            ways["The image closest to a position"] = place
-            ways["A cutout at a position, of 20 by 20 pixels"] = place | {
-                "width": 20,
-                "height": 20,
-                "unit": "pixel",
-            }
-        found += [
-            (
-                plugin.name,
-                title,
-                f"{urls.v1(repository.name)}?{urlencode({'ds': plugin.name, **query}, safe=',/')}",
-            )
-            for title, query in ways.items()
-        ]
-    return found
 
 
 def _repository(urls: Urls, repository: Repository) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import zlib
 
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,17 @@ def test_what_is_packed_comes_back(pattern: bytes, data: bytes, around: int) -> 
     packer = Packer(pattern)
     for each in (data, pattern, pattern[:around] + data + pattern[around:]):
         assert Packer(packer.pattern).unpack(packer.pack(each)) == each
+
+
+@given(pattern=st.binary(min_size=40, max_size=400), place=st.integers(0, 399))
+def test_another_pattern_gives_nothing_rather_than_other_bytes(pattern: bytes, place: int) -> None:
+    place %= len(pattern)
+    other = pattern[:place] + bytes([pattern[place] ^ 1]) + pattern[place + 1 :]
+    packed = Packer(pattern).pack(pattern)
+    try:
+        assert Packer(other).unpack(packed) == pattern
+    except zstandard.ZstdError:
+        pass
 
 
 def test_what_is_like_the_pattern_takes_little_room() -> None:
