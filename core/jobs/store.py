@@ -354,11 +354,10 @@ class JobStore:
 
     def _engine(self) -> Engine:
         with self._lock:
-            if identity(self._path) != self._identity:
+            while self._opened is None or identity(self._path) != self._identity:
                 self._close()
-            if self._opened is None:
+                self._identity = identity(self._path)  # first: a file that takes its place meanwhile is noticed
                 self._opened = open_tables(self._database)
-                self._identity = identity(self._path)
             return self._opened
 
 

@@ -14,6 +14,7 @@ from imageserv.core.batch import Outcome, ResultFile
 from imageserv.core.errors import ConfigurationFault, NotFoundFault, RefusedFault, UnavailableFault
 from imageserv.core.jobs.model import PHASES, Job, JobError, JobFilter, Progress
 from imageserv.core.jobs.store import JobQuotas, JobStore
+from imageserv.core.jobs.tables import open_tables
 
 QUOTAS = JobQuotas(all=100, owner=3, anonymous=5)
 NOTHING = Outcome((), ())
@@ -308,6 +309,32 @@ def test_a_database_that_is_taken_away_is_made_anew(tmp_path: Any) -> None:
         with pytest.raises(NotFoundFault):
             store.get(lost)
         store.close()
+
+
+def test_a_database_that_is_replaced_while_it_is_opened_is_not_used(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process would go on for good with a file that nobody else sees."""
+    path = tmp_path / "jobs.sqlite"
+    other = JobStore(f"sqlite:///{path}")
+    left = [1]
+
+    def replace_it(database: str) -> Any:
+        engine = open_tables(database)
+        if left:
+            left.pop()
+            for file in tmp_path.glob("jobs.sqlite*"):
+                file.unlink()
+            other.totals()
+        return engine
+
+    monkeypatch.setattr("imageserv.core.jobs.store.open_tables", replace_it)
+    mine = JobStore(f"sqlite:///{path}")
+    mine.totals()
+    monkeypatch.undo()
+    assert other.get(create(mine)).phase == "PENDING"
+    mine.close()
+    other.close()
 
 
 def test_two_that_open_a_new_database_make_one(database: str) -> None:
