@@ -89,10 +89,19 @@ def find_card(cards: bytes, keyword: str, end: int | None = None) -> int:
 
     Other cards are not read: only where a keyword stands is a multiple of 80.
     """
-    name = keyword.ljust(8).encode("latin-1")
+    # Not with its blanks: in a header they are what is most common, and so what takes longest to look for.
+    name = keyword.encode("latin-1")
     at = cards.find(name, 0, end)
-    while at % CARD and at > 0:
+    while at >= 0 and (at % CARD or cards[at + len(name) : at + 8].strip(b" ")):
         at = cards.find(name, at + 1, end)
+    return at
+
+
+def find_end(cards: bytes) -> int:
+    """Return where the card END is, which has nothing else (FITS 4.0 section 4.4.1); -1 if it is not there."""
+    at = cards.find(b"END")
+    while at >= 0 and (at % CARD or cards[at + 3 : at + CARD].strip()):
+        at = cards.find(b"END", at + 1)
     return at
 
 
@@ -164,10 +173,7 @@ class HeaderTemplate:
 
     def __init__(self, header: bytes) -> None:
         cards = printable(header)
-        end = cards.find(_END)
-        while end % CARD and end > 0:
-            end = cards.find(_END, end + 1)
-        if end >= 0:
+        if (end := find_end(cards)) >= 0:
             cards = cards[:end]
         cards += b" " * (-len(cards) % CARD)
         self.length = len(cards)

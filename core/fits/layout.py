@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault
 from imageserv.core.sky.gnomonic import Gnomonic
 
-from .cards import BLOCK, CARD, card_value, find_card
+from .cards import BLOCK, CARD, card_value, find_card, find_end
 from .packing import Packer
 
 BITPIX = {8: 1, 16: 2, 32: 4, 64: 8, -32: 4, -64: 8}
@@ -36,7 +37,6 @@ _STORED_TYPES = {
 
 Kind = Literal["image", "compressed", "table", "other"]
 
-_END = b"END     "
 _PLAIN = re.compile(rb".{8}= *(?:'[^'&]*' *|[^'/& ][^'/&]*)(?:/[^']*)?", re.DOTALL)
 """A card that can be read in one way alone: a number, or a string without quotes in it and with nothing behind it."""
 
@@ -48,6 +48,9 @@ _PACKERS = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 """How files that are packed with something else than gzip start."""
+
+_AHEAD = 6 * BLOCK
+"""Bytes that are read at once: most headers are no longer."""
 
 
 @lru_cache(maxsize=16)
@@ -217,7 +220,7 @@ def read_layout(path: Path, limits: Limits) -> Layout:
     OSError
         Raised if the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", _AHEAD) as file:
         magic = file.read(6)
         file.seek(0)
         for prefix, packer in _PACKERS.items():
@@ -315,7 +318,7 @@ class _Reader:
             self.headers += BLOCK
             if self.headers > self.limits.max_headers_bytes:
                 raise FitsFault(f"its headers are longer than {self.limits.max_headers_bytes} bytes in all")
-            end = _end_card(block)
+            end = find_end(block)
             if end >= 0:
                 return b"".join(blocks[:-1]) + block[: end + CARD].ljust(end + CARD)
             if len(block) < BLOCK:
@@ -324,32 +327,37 @@ class _Reader:
                 raise FitsFault(f"the header of HDU {index} is longer than {self.limits.max_header_bytes} bytes")
 
 
-def _end_card(block: bytes) -> int:
-    """Return where the card END is, which has nothing else; -1 if it is not there."""
-    at = block.find(_END)
-    while at >= 0 and (at % CARD or block[at + len(_END) : at + CARD].strip()):
-        at = block.find(_END, at + 1)
-    return at
-
-
 class _Facts:
     """The mandatory keywords of one header."""
 
     def __init__(self, header: bytes) -> None:
         self.header = header
-        # Of a keyword's cards the first counts. To note where all are takes less time than a few searches.
-        self.places = {header[at : at + 8]: at for at in range(len(header) - CARD, -1, -CARD)}
+        # All keywords at once take less time than a few searches.
+        self.keywords: tuple[bytes, ...] = struct.unpack("8s72x" * (len(header) // CARD), header)
         self.bitpix, self.shape = self._array("")
         self.is_primary = header.startswith(b"SIMPLE")
         kind = None if self.is_primary else card_value(header[:CARD])
         self.extension = kind.strip() if isinstance(kind, str) else ""
 
+    def _card(self, keyword: str) -> bytes | None:
+        """Return the first card of a keyword."""
+        try:
+            at = self.keywords.index(keyword.ljust(8).encode()) * CARD
+        except ValueError:
+            return None
+        return self.header[at : at + CARD]
+
     def value(self, keyword: str) -> bool | int | float | str | None:
-        at = self.places.get(keyword.ljust(8).encode())
-        return None if at is None else card_value(self.header[at : at + CARD])
+        card = self._card(keyword)
+        return None if card is None else card_value(card)
 
     def _integer(self, keyword: str, default: int | None = None) -> int:
-        value = self.value(keyword)
+        card = self._card(keyword)
+        if card is None and default is not None:
+            return default
+        if card is not None and card[8:10] == b"= " and card[10:30].lstrip().isdigit() and card[30:31] == b" ":
+            return int(card[10:30])  # where it must be (FITS 4.0 section 4.2.3)
+        value = None if card is None else card_value(card)
         if value is None and default is not None:
             return default
         if isinstance(value, float) and value.is_integer():

@@ -206,42 +206,46 @@ def _inside(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArra
     return odd
 
 
-def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where images are sampled, shape (2, n): around the unit square, then within it; and the steps inwards."""
+def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return where images are sampled: around the unit square, a step inwards from each of these, and within it."""
     corners = np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])[..., None]
     along = np.linspace(0.0, 1.0, _SAMPLES)
     edges = (corners + along * (np.roll(corners, -1, axis=1) - corners)).reshape(2, -1)
     inward = np.array([[0.0, -1.0, 0.0, 1.0], [1.0, 0.0, -1.0, 0.0]]).repeat(_SAMPLES, axis=1)
     # A few places well inside reveal a map that is torn or folded within a smooth outline.
     inner = np.stack(np.meshgrid(np.arange(1, 8) / 8, np.arange(1, 8) / 8)).reshape(2, -1)
-    return np.concatenate([edges, inner], axis=1), np.concatenate([inward, np.zeros_like(inner)], axis=1)
+    return edges, inward, inner
 
 
 # Twice as many samples as pieces: the shortest piece still has one between its ends.
 _SAMPLES = 2 * most_pieces + 1
-_PLACES, _INWARD = _sampled()
+_EDGES, _INWARD, _INNER = _sampled()
+_SIDES = np.arange(4 * _SAMPLES).reshape(4, _SAMPLES)
+
+_PIXELS = _SIDES[:, 2::4].ravel()
+"""The samples of the edges at which a pixel's size is measured, not at their ends: it changes slowly."""
+
+_NEAREST = np.arange(len(_PIXELS)).reshape(4, -1)[:, np.minimum(np.arange(_SAMPLES), _SAMPLES - 2) // 4].ravel()
+"""For each sample of the edges the place of the nearest among these."""
+
+_TINY = 1e-300
 
 
 def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     """Return the exact outline, or None where there is none."""
-    edges = 4 * _SAMPLES
-    x, y = _PLACES * np.array([[width], [height]]) - 0.5
-    sky = _sky(to_sky, np.concatenate([x[:edges], x + _INWARD[0]]), np.concatenate([y[:edges], y + _INWARD[1]]))
-    center = sky[2 * edges + (len(x) - edges) // 2]
+    size = np.array([[width], [height]])
+    edges = _EDGES * size - 0.5
+    places = np.concatenate([edges, edges[:, _PIXELS] + _INWARD[:, _PIXELS], _INNER * size - 0.5], axis=1)
+    sky = _sky(to_sky, *places)
+    center = sky[-1 - _INNER.shape[1] // 2]
     if not np.isfinite(sky).all() or (sky @ center < np.cos(widest)).any():
         return None
     frame = tangent_frame(center)
-    plane = _gnomonic(frame, sky)
-    edge, within, inner = np.split(plane, [edges, 2 * edges])
-    # Two coordinates as one complex number: half the steps.
-    sides, insets = ((part[:, 0] + 1j * part[:, 1]).reshape(4, -1) for part in (edge, within))
-    corners: list[int] = []
-    for side, (points, inset) in enumerate(zip(sides, insets, strict=True)):
-        breaks = _follow(points, inset - points, 0, _SAMPLES - 1)
-        if breaks is None:
-            return None
-        corners += [side * _SAMPLES + index for index in breaks]
-    outline = _without_repeats(edge[corners], np.array(corners))
+    edge, within, inner = np.split(_gnomonic(frame, sky), [len(_NEAREST), len(_NEAREST) + len(_PIXELS)])
+    corners = _breaks(edge, (within - edge[_PIXELS])[_NEAREST])
+    if corners is None:
+        return None
+    outline = _without_repeats(edge[corners], corners)
     if len(outline) < 3 or not _is_simple(edge[outline]) or not _inside(edge[outline], inner).all():
         return None
     # East is left in the sky: what turns clockwise in the (east, north) plane is seen turning the other way.
@@ -250,34 +254,46 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     return Footprint(sky[outline], center)
 
 
-def _follow(points: NDArray[np.complex128], inward: NDArray[np.complex128], first: int, last: int) -> list[int] | None:
-    """Return where to break a side, its last point excluded, so that straight pieces follow it; None if none do.
+def _breaks(edge: NDArray[np.float64], inward: NDArray[np.float64]) -> NDArray[np.int_] | None:
+    """Return where to break an outline, so that straight pieces follow it; None if none do.
+
+    Each side is one piece at first; a piece that strays is halved.
 
     Parameters
     ----------
-    points
-        Samples of the side, shape (n,), in the tangent plane: east, and north as the imaginary part.
+    edge
+        Samples of the four sides in the tangent plane, one side after the other, shape (n, 2).
     inward
-        From each sample to the place one pixel further in, shape (n,).
-    first, last
-        The part of the side to follow.
+        From each of them to the place one pixel further in, shape (n, 2).
+
+    Returns
+    -------
+    ndarray of int
+        The sample at which each piece begins.
     """
-    offsets, chord = points[first + 1 : last] - points[first], points[last] - points[first]
-    pixel = inward[first + 1 : last]
-    length = abs(chord) ** 2
-    if length > 0:
-        offsets -= np.minimum(np.maximum((offsets * chord.conjugate()).real / length, 0.0), 1.0) * chord
-    astray = np.abs(offsets)
-    # A pixel's step inwards counts as far as it leads the way that the piece strays; rounding has no direction.
-    close = astray * astray <= tolerance * np.abs((offsets * pixel.conjugate()).real)
-    close |= astray <= 1e-3 * tolerance * np.abs(pixel)
-    if close.all():
-        return [first]
-    if last - first == 2:
-        return None
-    middle = (first + last) // 2
-    near, far = _follow(points, inward, first, middle), _follow(points, inward, middle, last)
-    return None if near is None or far is None else near + far
+    # Two coordinates as one complex number: half the steps.
+    points, pixels = (part[:, 0] + 1j * part[:, 1] for part in (edge, inward))
+    starts = _SIDES[:, 0]
+    found: list[NDArray[np.int_]] = []
+    length = _SAMPLES - 1
+    while starts.size:
+        if length < 2:
+            return None
+        between = starts[:, None] + np.arange(1, length)
+        offsets, pixel = points[between] - points[starts, None], pixels[between]
+        chords = (points[starts + length] - points[starts])[:, None]
+        # Where a piece has no length, the nearest of its places is its beginning.
+        along = (offsets * chords.conjugate()).real / np.maximum(np.abs(chords) ** 2, _TINY)
+        offsets -= np.minimum(np.maximum(along, 0.0), 1.0) * chords
+        astray = np.abs(offsets)
+        # A pixel's step inwards counts as far as it leads the way that the piece strays; rounding has no direction.
+        close = astray * astray <= tolerance * np.abs((offsets * pixel.conjugate()).real)
+        close |= astray <= 1e-3 * tolerance * np.abs(pixel)
+        follows = close.all(axis=1)
+        found.append(starts[follows])
+        length //= 2
+        starts = np.concatenate([starts[~follows], starts[~follows] + length])
+    return np.sort(np.concatenate(found))
 
 
 def _without_repeats(points: NDArray[np.float64], indexes: NDArray[np.int_]) -> NDArray[np.int_]:

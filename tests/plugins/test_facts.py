@@ -1,8 +1,12 @@
+import warnings
+from datetime import datetime
 from typing import Any
 
 import pytest
 from astropy.io import fits
 from astropy.time import Time
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imageserv.plugins._facts import Facts
 
@@ -101,6 +105,18 @@ def test_times_become_utc() -> None:
     assert found.warnings == []
 
 
+@given(st.datetimes(datetime(1901, 1, 1), datetime(2099, 1, 1)), st.sampled_from(["utc", "tai", "tt", "tdb"]))
+def test_dates_are_those_of_astropy(moment: datetime, scale: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of leap seconds to come
+        time: Any = Time(moment.isoformat(), format="isot", scale=scale)
+        days, utc = float(time.mjd), float(time.utc.mjd)
+    found = facts()
+    assert found.date(moment.isoformat(), scale, "X") == pytest.approx(utc, abs=1e-11)
+    assert found.mjd(days, scale, "X") == pytest.approx(utc, abs=1e-10)
+    assert found.warnings == []
+
+
 @pytest.mark.parametrize(
     ("text", "iso"),
     [
@@ -119,7 +135,19 @@ def test_forms_of_dates(text: str, iso: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2005-13-01", "2005-09-27T25:00:00", "0000-00-00", "1066-10-14", "9999-12-31", "1/2/3/4"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2005-13-01",
+        "2005-09-27T25:00:00",
+        "2005-09-27T23:00:61",
+        "2005-09-27T2300",
+        "0000-00-00",
+        "1066-10-14",
+        "9999-12-31",
+        "1/2/3/4",
+    ],
 )
 def test_what_is_no_date_is_none_and_a_warning(text: str) -> None:
     found = facts()

@@ -8,7 +8,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageserv.core.fits.cards import HeaderTemplate, card_keyword, card_value, make_card
+from imageserv.core.fits.cards import HeaderTemplate, card_keyword, card_value, find_card, find_end, make_card
 
 texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=300)
 numbers = st.one_of(st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
@@ -53,6 +53,27 @@ def test_a_comment_never_damages_the_value(comment: str, value: float) -> None:
 )
 def test_values_as_real_headers_write_them(card: str, value: object) -> None:
     assert card_value(card.ljust(80).encode()) == value
+
+
+keywords = st.text("ABEND", min_size=1, max_size=8)
+
+
+@given(st.lists(keywords, max_size=8), keywords, st.integers(0, 8))
+def test_a_card_is_found_where_the_first_of_its_keyword_is(names: list[str], wanted: str, most: int) -> None:
+    # Values and comments hold keywords, too, and one keyword begins with another.
+    cards = b"".join(make_card(name, wanted, f"{wanted} {name}") for name in names)
+    there = [place for place, name in enumerate(names) if name == wanted]
+    assert find_card(cards, wanted) == (there[0] * 80 if there else -1)
+    within = [place for place in there if place < most]
+    assert find_card(cards, wanted, most * 80) == (within[0] * 80 if within else -1)
+
+
+@given(st.lists(keywords, max_size=8), st.integers(0, 8))
+def test_the_end_is_a_card_that_has_nothing_else(names: list[str], at: int) -> None:
+    cards = [make_card(name, "END", "END") for name in names]
+    assert find_end(b"".join(cards)) == -1
+    end = b"END".ljust(80)
+    assert find_end(b"".join([*cards[:at], end, *cards[at:], end])) == len(cards[:at]) * 80
 
 
 def test_keywords() -> None:
