@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -84,8 +85,9 @@ class Edge:
     def _report(self, request: Request, status: int, size: int, seconds: float) -> None:
         self._metrics.count(getattr(request.scope.get("route"), "path", "other"), status, size, seconds)
         query: bytes = request.scope["query_string"]
+        known: Mapping[str, object] = request.scope["state"]
         facts = {
-            "id": request.state.id,
+            "id": known["id"],
             "client": request.client.host if request.client else None,
             "method": request.method,
             "target": (request.scope["path"] + ("?" + query.decode("latin-1") if query else ""))[:2000],
@@ -94,6 +96,6 @@ class Edge:
             "ms": round(seconds * 1000, 3),
         }
         for name in ("image", "run_id"):
-            if value := getattr(request.state, name, None):
+            if value := known.get(name):
                 facts[name] = value
         logs.report(facts)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from operator import itemgetter
 
 from imageserv.core.errors import UsageFault
@@ -43,6 +44,15 @@ def negotiate(accept: str | None, responseformat: str | None, offers: Mapping[st
     UsageFault
         Raised if RESPONSEFORMAT names no format of `offers`.
     """
+    return _negotiated(accept, responseformat, tuple(offers.items()))
+
+
+# A client's requests are alike in this; and clients are few kinds.
+@lru_cache(maxsize=64)
+def _negotiated(
+    accept: str | None, responseformat: str | None, offered: tuple[tuple[str, tuple[str, ...]], ...]
+) -> tuple[str, str]:
+    offers = dict(offered)
     if responseformat and responseformat.strip():
         return _named(responseformat, offers)
     quality = _qualities(accept or "")

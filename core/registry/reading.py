@@ -28,7 +28,7 @@ from . import FileRow
 from .conditions import conditions
 from .connections import Connections
 from .nearest import Center, nearest
-from .rows import SELECTED, center, record
+from .rows import SELECTED, center, known, record
 from .shapes import Box, Shapes
 
 _PAGE = 250
@@ -73,12 +73,12 @@ class SqliteReader:
         if not -(2**63) <= science_id < 2**63:
             return None
         rows = self._ask(f"SELECT {SELECTED} {FROM} WHERE i.dataset = ? AND i.science_id = ?", (dataset, science_id))
-        return record(rows[0]) if rows else None
+        return known(rows[0]) if rows else None
 
     def by_identifier(self, dataset: str, identifier: str) -> ImageRecord | None:
         """Return the image of an identifier, compared without case."""
         rows = self._ask(f"SELECT {SELECTED} {FROM} WHERE i.dataset = ? AND i.identifier = ?", (dataset, identifier))
-        return record(rows[0]) if rows else None
+        return known(rows[0]) if rows else None
 
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
         """Return the images that contain a point, the nearest centre first."""
@@ -86,7 +86,7 @@ class SqliteReader:
         x, y, z = place.center
         found: list[tuple[float, int, ImageRecord]] = []
         for row in self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z)):
-            image = record(row)
+            image = known(row)
             footprint = image.footprint
             if footprint is not None and place.meets(footprint):
                 found.append((angle(footprint.center.tolist(), place.center), image.science_id, image))

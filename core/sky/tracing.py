@@ -76,13 +76,13 @@ class Trace:
 
 def _least_and_most(pieces: Array) -> tuple[Array, Array]:
     """Return the lowest and highest x and y of each piece, shape (n, 2)."""
-    first, middle, last = np.moveaxis(pieces, 1, 0)
+    first, middle, last = pieces.swapaxes(0, 1)
     return np.minimum(np.minimum(first, middle), last), np.maximum(np.maximum(first, middle), last)
 
 
 def _parabolas(pieces: Array) -> tuple[Array, Array, Array]:
     """Return m, a, b, each of shape (n, 2), of the parabolas ``m + a s + b s**2``, for s from -1/2 to 1/2."""
-    first, middle, last = np.moveaxis(pieces, 1, 0)
+    first, middle, last = pieces.swapaxes(0, 1)
     return middle, last - first, 2 * ((first - middle) + (last - middle))
 
 
@@ -109,9 +109,10 @@ def trace(arcs: Arcs, plane: ImagePlane, sheet: int = 0) -> Trace:
     done = [np.zeros((0, 3, 2))]
     whole, broken, count = True, False, 0
     tiny = _TINY * np.radians(plane.wcs.pixel_size)
-    arc, turns = _first_pieces(arcs)
+    radius = arcs.radius
+    arc, turns = _first_pieces(arcs, radius)
     pixels, far = _places(arcs, plane, sheet, arc, turns)
-    while len(arc):
+    while True:
         count += len(arc)
         if count > _MOST_PIECES:
             whole, broken = False, True
@@ -121,7 +122,7 @@ def trace(arcs: Arcs, plane: ImagePlane, sheet: int = 0) -> Trace:
         followed = known & _is_smooth(pixels, plane)
         done.append(pixels[followed])
 
-        length = arcs.radius[arc] * (turns[:, 2] - turns[:, 0])
+        length = radius[arc] * (turns[:, 2] - turns[:, 0])
         ended = ~followed & (length <= tiny)
         ends = pixels[ended][shown[ended]]
         done.append(np.repeat(ends[:, None], 3, axis=1))
@@ -132,13 +133,14 @@ def trace(arcs: Arcs, plane: ImagePlane, sheet: int = 0) -> Trace:
         near = (far[:, 0] + far[:, 2] - length) / 2 <= plane.radius
         hidden = ~(shown[:, 0] | shown[:, 1] | shown[:, 2]) & (length <= plane.radius / 64)
         more = ~followed & ~ended & ~hidden & (near | (known & whole))
+        if not more.any():
+            break
         arc, turns, pixels, far = _halve(arcs, plane, sheet, arc[more], turns[more], pixels[more], far[more])
     return Trace(np.concatenate(done), whole, broken)
 
 
-def _first_pieces(arcs: Arcs) -> tuple[NDArray[np.intp], Array]:
+def _first_pieces(arcs: Arcs, radius: Array) -> tuple[NDArray[np.intp], Array]:
     """Divide arcs: return the arc of each piece, shape (n,), and the angles of its start, middle and end, (n, 3)."""
-    radius = arcs.radius
     great = ~arcs.middle.any(axis=1)
     widest_turn = np.where(great | (radius == 0), np.inf, _WIDEST_TURN)
     turn = np.minimum(widest_turn, _LONGEST / np.maximum(radius, 1e-3))
@@ -172,7 +174,7 @@ def _halve(
 
 def _is_smooth(points: Array, plane: ImagePlane) -> NDArray[np.bool_]:
     """Tell which pieces, shape (n, 3, 2), are parabolas, closely within the image and roughly beyond."""
-    first, middle, last = np.moveaxis(points, 1, 0)
+    first, middle, last = points.swapaxes(0, 1)
     bend = np.abs(middle - (first + last) / 2).max(axis=1)
     reach = 2 * bend[:, None] + 1
     least, most = _least_and_most(points)

@@ -57,5 +57,5 @@ def answer_image(
     """
     if question.request is None:
         return whole_response(repository, selection, asked, media_type, threads)
-    request = replace(question.request, as_tiles=media_type in FITS[TILES])
+    request = replace(question.request, as_tiles=True) if media_type in FITS[TILES] else question.request
     return cutout_response(repository, selection, request, asked, media_type, budget, wait=wait)

@@ -12,8 +12,13 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from imageserv.core.errors import FitsFault, UnavailableFault
 from imageserv.core.fits.files import FileStore, MappedFile, UnpackedCache, exclusive
@@ -354,3 +359,96 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
         holder.wait()
     with exclusive(path) as alone:
         assert alone
+
+
+STRETCH = 1 << 17
+"""Bytes that a look tells of."""
+
+
+class Disk:
+    """Answers as Linux does of what is in memory and what is not, and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.cold: set[int] = set()
+        self.asked: list[int] = []
+
+    def preadv(self, _fd: int, _buffers: Any, offset: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT
+        self.asked.append(offset)
+        if offset // STRETCH in self.cold:
+            raise BlockingIOError
+        return 1
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(os, "preadv", disk.preadv)
+    return disk
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A file of 1024 rows of 4 kB, after 1000 bytes of something else."""
+    path = tmp_path / "image"
+    path.write_bytes(bytes(1000 + (4 << 20)))
+    return path
+
+
+def opened(path: Path) -> tuple[MappedFile, NDArray[Any]]:
+    file = MappedFile(path)
+    return file, np.ndarray((1024, 1024), ">f4", file.buffer, 1000)
+
+
+@given(st.integers(0, 1023), st.integers(1, 500), st.integers(0, 1023), st.integers(1, 90))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_stretch_of_the_pixels_is_asked_for(
+    disk: Disk, plain: Path, row: int, rows: int, column: int, columns: int
+) -> None:
+    def looks() -> bool:
+        file, plane = opened(plain)
+        return file.in_memory(plane[row : row + rows, column : column + columns])
+
+    height, width = min(rows, 1024 - row), min(columns, 1024 - column)
+    ends = [1000 + 4096 * (row + up) + 4 * at for up in range(height) for at in (column, column + width - 1)]
+    stretches = {end // STRETCH for end in ends}
+    for stretch in stretches:
+        disk.cold = {stretch}
+        assert not looks()
+    disk.cold = set(range(64)) - stretches
+    assert looks()
+
+
+def test_what_was_in_memory_is_asked_for_again_after_a_second(
+    disk: Disk, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    file, plane = opened(plain)
+    assert file.in_memory(plane[:100, :100])
+    once = len(disk.asked)
+    assert once >= 4
+    assert file.in_memory(plane[:100, :100])
+    assert file.in_memory(plane[50:90, 500:600])
+    assert len(disk.asked) == once
+    assert file.in_memory(plane[:200, :100])  # what was not asked for yet
+    assert once < len(disk.asked)
+    now += 1.01
+    disk.cold = {0}
+    assert not file.in_memory(plane[:100, :100])
+
+
+def test_what_was_not_in_memory_is_asked_for_each_time(disk: Disk, plain: Path) -> None:
+    file, plane = opened(plain)
+    disk.cold = {2}
+    assert not file.in_memory(plane[:100, :100])
+    assert not file.in_memory(plane[:100, :100])
+    disk.cold = set()
+    assert file.in_memory(plane[:100, :100])
+
+
+def test_memory_that_is_not_the_file_s_is_at_hand(disk: Disk, plain: Path) -> None:
+    file, _ = opened(plain)
+    disk.cold = set(range(64))
+    assert file.in_memory(np.zeros((10, 10)))
+    assert not disk.asked
