@@ -84,7 +84,7 @@ def purge_command(path: Path, identifiers: tuple[str, ...], ended: bool, expired
     for identifier in dict.fromkeys(chosen):
         store.delete(identifier)
         files.discard(identifier)
-    files.sweep(store.phases)
+    files.sweep(store.known)
     click.echo(f"{len(dict.fromkeys(chosen))} jobs deleted")
 
 

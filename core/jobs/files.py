@@ -10,6 +10,7 @@ from .model import UNFINISHED, Phase
 _DISCARDED = ".discarded-"
 _GRACE = 3600.0  # seconds in which a folder's job may still be on its way into the database
 _REST = 60.0  # seconds without a change after which nobody works on a job that has ended, however it did
+_RETURN = 86_400.0  # seconds in which a database that was put away, with the jobs of older folders in it, may come back
 _WORK = "work"
 
 
@@ -49,13 +50,14 @@ class JobFiles:
         except OSError:
             pass  # there are none, or it was done already; what cannot be renamed will be swept
 
-    def sweep(self, phases: Callable[[Sequence[str]], Mapping[str, Phase]]) -> None:
+    def sweep(self, known: Callable[[Sequence[str]], tuple[float, Mapping[str, Phase]]]) -> None:
         """Free the space of what was discarded, of what belongs to no job, and of what ended jobs need no more.
 
         Parameters
         ----------
-        phases
-            Tells the phases of jobs, of some identifiers; those that are no job's are left out.
+        known
+            Tells since when jobs are known, seconds since 1970, and the phases of some, by identifiers; those that are
+            no job's are left out.
         """
         looked_at: list[Path] = []
         for path in self._folders():
@@ -65,11 +67,13 @@ class JobFiles:
                 looked_at.append(path)
         for start in range(0, len(looked_at), 500):
             part = looked_at[start : start + 500]
-            there = phases([path.name for path in part])
+            since, phases = known([path.name for path in part])
+            reign = time.time() - since
             for path in part:
-                phase = there.get(path.name)
+                phase = phases.get(path.name)
                 if phase is None:
-                    if _age(path) > _GRACE:
+                    age = _age(path)
+                    if age > _GRACE and (age < reign or reign > _RETURN):
                         self.discard(path.name)
                 elif phase not in UNFINISHED and _age(path / _WORK) > _REST:
                     _tidy(path, phase)

@@ -28,7 +28,7 @@ from imageserv.core.errors import NotFoundFault, RefusedFault, UnavailableFault
 
 from .model import UNFINISHED, Job, JobError, JobFilter, JobLine, Phase, Progress
 from .sqlitefile import identity, sqlite_path
-from .tables import jobs, open_tables, totals, workers
+from .tables import MADE, TOTALS, jobs, open_tables, totals, workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,17 @@ class JobStore:
 
     def phases(self, identifiers: Sequence[str]) -> dict[str, Phase]:
         """Return the phases of jobs; those that are gone are left out."""
+        return self.known(identifiers)[1]
+
+    def known(self, identifiers: Sequence[str]) -> tuple[float, dict[str, Phase]]:
+        """Return since when the database knows of jobs, seconds since 1970, and what `phases` does: of one database.
+
+        A job that is older than that may be known to another database, which was here before and may come back.
+        """
         with self._reading() as connection:
+            made: float = connection.execute(select(totals.c.value).where(totals.c.name == MADE)).scalar_one()
             rows = connection.execute(select(jobs.c.id, jobs.c.phase).where(jobs.c.id.in_(identifiers)))
-            return {identifier: phase for identifier, phase in rows}
+            return made, {identifier: phase for identifier, phase in rows}
 
     def change(self, identifier: str, change: Callable[[Job], Mapping[str, Any]], phases: Sequence[str]) -> Job:
         """Change a job, and return it as it was.
@@ -336,7 +344,8 @@ class JobStore:
     def totals(self) -> dict[str, float]:
         """Return sums over all jobs that there ever were: started, wait_seconds, run_seconds, ended_<phase>."""
         with self._reading() as connection:
-            return {name: value for name, value in connection.execute(select(totals.c.name, totals.c.value))}
+            sums = select(totals.c.name, totals.c.value).where(totals.c.name.in_(TOTALS))
+            return {name: value for name, value in connection.execute(sums)}
 
     # --- the database
 

@@ -1,6 +1,7 @@
 """The tables in which jobs are kept, in SQLite or PostgreSQL, and how these are opened."""
 
 import sqlite3
+import time
 
 from sqlalchemy import (
     Boolean,
@@ -72,6 +73,9 @@ totals = Table(
 TOTALS = ("started", "wait_seconds", "run_seconds", "ended_COMPLETED", "ended_ERROR")
 """What is summed up over all jobs that there ever were."""
 
+MADE = "made"
+"""When the database was made, seconds since 1970: kept beside these."""
+
 
 def open_tables(database: str) -> Engine:
     """Open the database, and make what is missing.
@@ -112,9 +116,9 @@ def open_tables(database: str) -> Engine:
             connection.execute(text("SELECT pg_advisory_xact_lock(4243)"))
         metadata.create_all(connection)
         there = set(connection.execute(select(totals.c.name)).scalars())
-        for name in TOTALS:
+        for name, value in (*((name, 0.0) for name in TOTALS), (MADE, time.time())):
             if name not in there:
-                connection.execute(insert(totals).values(name=name, value=0.0))
+                connection.execute(insert(totals).values(name=name, value=value))
     return engine
 
 

@@ -186,7 +186,7 @@ class Worker:
             for identifier in expired:
                 self._store.delete(identifier)
         finally:  # while a disk is full no row can be removed from a database on it: files have to go first
-            self._files.sweep(self._store.phases)
+            self._files.sweep(self._store.known)
         self._engine.forget()
         # What should be with the engine and is not, twice in a row, was lost with its database.
         missing = self._store.under_way() - self._engine.unfinished()

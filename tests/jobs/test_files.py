@@ -1,7 +1,8 @@
 """The folders of jobs: what is freed, and when."""
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from imageserv.core.jobs.model import PHASES, UNFINISHED, Phase
 
 TARGETS = ("uploads/table", "work/done-000000.json", "work/a.part", "results/a.fits", "manifest/manifest.json")
 HOUR = 3600
+LONG_AGO = 0.0
 
 
 def make(root: Path, name: str, age: float, *, resting: float) -> Path:
@@ -32,7 +34,7 @@ def left(folder: Path) -> set[str]:
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_ended_job_keeps_what_clients_can_ask_for(tmp_path: Path, phase: Phase) -> None:
     folder = make(tmp_path, "job", 2 * HOUR, resting=HOUR)
-    JobFiles(tmp_path).sweep(lambda names: dict.fromkeys(names, phase))
+    JobFiles(tmp_path).sweep(lambda names: (LONG_AGO, dict.fromkeys(names, phase)))
     if phase in UNFINISHED:
         assert left(folder) == set(TARGETS)
     elif phase == "COMPLETED":
@@ -45,7 +47,7 @@ def test_an_ended_job_keeps_what_clients_can_ask_for(tmp_path: Path, phase: Phas
 @pytest.mark.parametrize("phase", ["COMPLETED", "ABORTED"])
 def test_who_wrote_a_moment_ago_may_still_be_stopping(tmp_path: Path, phase: Phase) -> None:
     folder = make(tmp_path, "job", 2 * HOUR, resting=5)
-    JobFiles(tmp_path).sweep(lambda names: dict.fromkeys(names, phase))
+    JobFiles(tmp_path).sweep(lambda names: (LONG_AGO, dict.fromkeys(names, phase)))
     assert left(folder) == set(TARGETS)
 
 
@@ -53,9 +55,23 @@ def test_what_belongs_to_no_job_goes_after_an_hour(tmp_path: Path) -> None:
     for name, age in (("stray", 2 * HOUR), ("young", 120), ("mine", 2 * HOUR)):
         make(tmp_path, name, age, resting=100)
 
-    def phases(names: Iterable[str]) -> dict[str, Phase]:
-        return {name: "PENDING" for name in names if name == "mine"}
-
     for _ in range(2):  # renamed, then removed
-        JobFiles(tmp_path).sweep(phases)
+        JobFiles(tmp_path).sweep(knowing_since(LONG_AGO, "mine"))
     assert {path.name for path in tmp_path.iterdir()} == {"young", "mine"}
+
+
+@pytest.mark.parametrize(
+    ("reign", "left_over"),
+    [(60, {"old", "older"}), (3 * HOUR, {"older"}), (23 * HOUR, {"older"}), (25 * HOUR, set[str]())],
+)
+def test_what_is_older_than_the_database_is_kept_for_a_day(tmp_path: Path, reign: float, left_over: set[str]) -> None:
+    # A database that was put away for a moment: another one was made, which knows nothing of the jobs.
+    for name, age in (("old", 2 * HOUR), ("older", 24 * HOUR)):
+        make(tmp_path, name, age, resting=100)
+    for _ in range(2):
+        JobFiles(tmp_path).sweep(knowing_since(time.time() - reign))
+    assert {path.name for path in tmp_path.iterdir()} == left_over
+
+
+def knowing_since(since: float, *known: str) -> Callable[[Sequence[str]], tuple[float, dict[str, Phase]]]:
+    return lambda names: (since, {name: "PENDING" for name in names if name in known})

@@ -262,6 +262,20 @@ def test_what_is_over_is_gone(store: JobStore) -> None:
     assert store.phases([job]) == {}
 
 
+def test_a_database_knows_since_when_it_is_there(database: str) -> None:
+    started = time.time()
+    found: list[float] = []
+    for _ in range(2):
+        store = JobStore(database)
+        job = create(store)
+        since, phases = store.known([job, "other"])
+        store.close()
+        found.append(since)
+        assert phases == {job: "PENDING"}
+    assert started - 0.01 <= found[0] <= time.time()
+    assert found[1] == found[0]
+
+
 def test_the_engine_is_told_once_and_again_if_it_forgot(store: JobStore) -> None:
     first, second = in_phase(store, "QUEUED"), in_phase(store, "QUEUED")
     assert store.unsubmitted(10) == [first, second]
