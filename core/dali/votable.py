@@ -139,7 +139,7 @@ def cell_text(value: Value) -> str:
         return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     if isinstance(value, bool):
         return str(value).lower()
-    return clean(str(value))
+    return str(value) if isinstance(value, int) else clean(str(value))
 
 
 def fitting(fields: Sequence[Field], rows: Iterable[Sequence[Value]]) -> list[Field]:

@@ -28,11 +28,15 @@ from . import FileRow
 from .conditions import conditions
 from .connections import Connections
 from .nearest import Center, nearest
-from .rows import SELECTED, center, known, record
+from .recent import Recent
+from .rows import SELECTED, center, record
 from .shapes import Box, Shapes
 
 _PAGE = 250
 """How many images of an answer are in memory at once."""
+
+_RECENT = 1024
+"""How many images are kept in memory at least, if they were asked for: of each some 2 kB."""
 
 _MOST_CANDIDATES = 200_000
 """Of a search by position: if more boxes meet its shapes, all images are looked through instead."""
@@ -45,7 +49,10 @@ _IMAGES = "CROSS JOIN images i ON i.id = b.id"
 _HERE = "WHERE k.dataset = ? AND (? IS NULL OR k.band = ?) AND " + " AND ".join(
     f"b.{axis}1 >= ? AND b.{axis}0 <= ?" for axis in "xyz"
 )
-_CONTAINING = f"SELECT {SELECTED} {_BANDS} {_IMAGES} JOIN files f ON f.id = i.file {_HERE}"
+_CONTAINING = f"SELECT b.id {_BANDS} {_HERE}"
+_BY_NUMBER = (
+    f"SELECT i.id, {SELECTED} FROM json_each(?) p CROSS JOIN images i ON i.id = p.value JOIN files f ON f.id = i.file"
+)
 _CENTERS = f"""
 SELECT i.science_id, i.id, i.vectors, max(b.x1 - b.x0, b.y1 - b.y0, b.z1 - b.z0) {_BANDS} {_IMAGES} {_HERE} LIMIT ?
 """
@@ -63,6 +70,7 @@ class SqliteReader:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._recent = Recent(_RECENT)
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""
@@ -73,25 +81,39 @@ class SqliteReader:
         if not -(2**63) <= science_id < 2**63:
             return None
         rows = self._ask(f"SELECT {SELECTED} {FROM} WHERE i.dataset = ? AND i.science_id = ?", (dataset, science_id))
-        return known(rows[0]) if rows else None
+        return record(rows[0]) if rows else None
 
     def by_identifier(self, dataset: str, identifier: str) -> ImageRecord | None:
         """Return the image of an identifier, compared without case."""
         rows = self._ask(f"SELECT {SELECTED} {FROM} WHERE i.dataset = ? AND i.identifier = ?", (dataset, identifier))
-        return known(rows[0]) if rows else None
+        return record(rows[0]) if rows else None
 
     def containing(self, dataset: str, band: str | None, ra: float, dec: float) -> list[ImageRecord]:
         """Return the images that contain a point, the nearest centre first."""
         place = Cap(ra, dec)
         x, y, z = place.center
         found: list[tuple[float, int, ImageRecord]] = []
-        for row in self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z)):
-            image = known(row)
+        while True:
+            rows = self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z))
+            images = self._records([number for (number,) in rows])
+            if len(images) == len(rows):  # else ingest has just taken one out, and put in another: look again
+                break
+        for image in images:
             footprint = image.footprint
             if footprint is not None and place.meets(footprint):
                 found.append((angle(footprint.center.tolist(), place.center), image.science_id, image))
         found.sort(key=itemgetter(0, 1))
         return [image for _, _, image in found]
+
+    def _records(self, numbers: Sequence[int]) -> list[ImageRecord]:
+        """Return the images with these numbers, in this order, without those that ingest has taken out just now."""
+        found = {number: image for number in numbers if (image := self._recent.get(number)) is not None}
+        if len(found) < len(numbers):
+            missing = [number for number in numbers if number not in found]
+            for number, *row in self._ask(_BY_NUMBER, (json.dumps(missing),)):
+                found[number] = image = record(row)
+                self._recent.put(number, image)
+        return [found[number] for number in numbers if number in found]
 
     def nearest(self, dataset: str, band: str | None, ra: float, dec: float) -> tuple[ImageRecord, float] | None:
         """Return the image with the nearest centre, and how far it is (deg)."""
@@ -122,7 +144,10 @@ class SqliteReader:
         )
 
         def found(dataset: str, page: list[int]) -> list[ImageRecord]:
-            images = [record(row) for row in self._ask(question, (json.dumps(page), dataset, *parameters))]
+            if search.narrow and not parameters:  # nothing but the sky: a few, and likely to be asked for again
+                images = self._records(page)
+            else:
+                images = [record(row) for row in self._ask(question, (json.dumps(page), dataset, *parameters))]
             if shapes is None:
                 return images
             met = shapes.met([image.footprint for image in images])

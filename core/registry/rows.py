@@ -102,9 +102,6 @@ def record(row: Sequence[Any]) -> ImageRecord:
     )
 
 
-known = lru_cache(maxsize=2048)(record)
-"""Does what `record` does, for rows that are likely to come again: an image is asked for more than once."""
-
 _parts = attrgetter(*(field.name for field in fields(Coverage)))
 _observed = attrgetter(*_OBSERVATION)
 

@@ -8,7 +8,7 @@ from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from .rows import COLUMNS
 
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours
-_VERSION = 5
+_VERSION = 6
 
 _PAGE_BYTES = 8192
 """Of the file: three nodes of the R*Tree fill one, where one of the usual size would hold one."""
@@ -23,6 +23,7 @@ _LOG_PAGES = 8192
 # next to nothing, not nothing, for the tree is built by volume.
 BAND_SIDE = 0.001
 
+# An image's number is given once (`numbers` has the last), and its row is never changed.
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY,
@@ -49,6 +50,9 @@ CREATE TABLE IF NOT EXISTS images (
     {", ".join(f"{name} {type}" for name, type in COLUMNS.items())},
     UNIQUE (dataset, science_id),
     UNIQUE (dataset, identifier)
+);
+CREATE TABLE IF NOT EXISTS numbers (
+    images INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS images_by_file ON images (file);
 CREATE INDEX IF NOT EXISTS images_by_dataset ON images (dataset);
@@ -93,7 +97,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")  # readers go on while ingest writes
             connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA}"
+                f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO numbers VALUES (0);"
                 f" PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
             )
         marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]

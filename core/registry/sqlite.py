@@ -62,7 +62,7 @@ class SqliteRegistry(SqliteReader):
         """Note a file that cannot be served."""
         with self._change() as connection:
             _remove(connection, dataset, stamp.path)
-            number = _next(connection, "files")
+            number = _next_file(connection)
             row = (number, dataset, stamp.path, stamp.size, stamp.mtime_ns, recipe, "skipped", reason)
             connection.execute(_INSERT_FILE, row)
 
@@ -114,9 +114,15 @@ def _writing() -> Generator[None, None, None]:
         raise UnavailableFault(f"the registry cannot be written: {error}") from error
 
 
-def _next(connection: sqlite3.Connection, table: str) -> int:
-    """Return the next free id of a table."""
-    return int(connection.execute(f"SELECT ifnull(max(id), 0) + 1 FROM {table}").fetchone()[0])
+def _next_file(connection: sqlite3.Connection) -> int:
+    """Return the next free id of a file."""
+    return int(connection.execute("SELECT ifnull(max(id), 0) + 1 FROM files").fetchone()[0])
+
+
+def _numbers(connection: sqlite3.Connection, count: int) -> int:
+    """Return the first of so many numbers in a row that no image has had, nor will have but those put in now."""
+    (last,) = connection.execute("UPDATE numbers SET images = images + ? RETURNING images", (count,)).fetchone()
+    return int(last) - count + 1
 
 
 def _known(connection: sqlite3.Connection, dataset: str, paths: Sequence[str]) -> list[tuple[int]]:
@@ -135,7 +141,7 @@ def _remove(connection: sqlite3.Connection, dataset: str, path: str) -> None:
 
 def _put(connection: sqlite3.Connection, dataset: str, files: Sequence[FileImages]) -> list[tuple[ImageRecord, str]]:
     """Put in files that the registry does not know."""
-    first = _next(connection, "files")
+    first = _next_file(connection)
     numbered = list(enumerate(files, first))
     connection.executemany(
         _INSERT_FILE,
@@ -144,7 +150,7 @@ def _put(connection: sqlite3.Connection, dataset: str, files: Sequence[FileImage
             for number, file in numbered
         ),
     )
-    start = _next(connection, "images")
+    start = _numbers(connection, sum(len(file.images) for file in files))
     images = list(enumerate(((number, image) for number, file in numbered for image in file.images), start))
     # A conflict: another file has the image, or this one has it twice.
     taken = connection.executemany(

@@ -20,9 +20,12 @@ from imageserv.core.registry.connections import Connections
 from imageserv.core.registry.nearest import Center, Look, Near
 from imageserv.core.registry.nearest import nearest as nearest_of
 from imageserv.core.registry.reading import SqliteReader
+from imageserv.core.registry.recent import Recent
 from imageserv.core.registry.shapes import Box
 from imageserv.core.registry.sqlite import SqliteRegistry, open_registry
+from imageserv.core.search import Search
 from imageserv.core.sky.caps import Cap
+from imageserv.core.sky.stencil import Circle
 
 Array = NDArray[np.float64]
 
@@ -465,6 +468,47 @@ def test_others_see_what_was_committed_and_nothing_else(registry: SqliteRegistry
     reader.close()
 
 
+def test_what_a_reader_remembers_of_an_image_is_not_taken_for_another(registry: SqliteRegistry, path: Path) -> None:
+    # Each of them is the last of its table when it is taken out, and the next comes in its place.
+    place = rectangle(10, 20, 1, 1, 0)
+    reader = open_registry(path, writable=False)
+    for number in range(5):
+        put(registry, image(number, place, f"{number}.fits"))
+        registry.commit()
+        for looks in (reader, registry):
+            assert ids(looks.containing("toy", "r", 10, 20)) == [number]
+            assert ids(list(looks.search(["toy"], Search(shapes=(Circle(10, 20, 0.1),))))) == [number]
+        registry.remove_file("toy", f"{number}.fits")
+        registry.commit()
+        assert reader.containing("toy", "r", 10, 20) == []
+    reader.close()
+
+
+def test_what_is_undone_was_never_there(registry: SqliteRegistry) -> None:
+    place = rectangle(10, 20, 1, 1, 0)
+    broken = dataclasses.replace(image(3, None), observation=Observation(t_min=object()))  # type: ignore[arg-type]
+    for number in range(5):
+        put(registry, image(number, place, f"{number}.fits"))
+        assert ids(registry.containing("toy", "r", 10, 20)) == [number]
+        with pytest.raises(UnavailableFault, match="cannot be written"):
+            put(registry, image(number + 100, place, f"{number}.fits"), broken)  # takes the other out, and is undone
+        assert ids(registry.containing("toy", "r", 10, 20)) == [number]
+        registry.remove_file("toy", f"{number}.fits")
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_last_that_were_asked_for_are_kept_and_no_more_than_twice_as_many(most: int) -> None:
+    recent, last = Recent(most), [image(number, None) for number in range(20)]
+    for number, record in enumerate(last):
+        recent.put(number, record)
+        if number:
+            assert recent.get(0) is last[0]  # asked for again and again
+        kept = [each for each in range(20) if recent._young.get(each) or recent._old.get(each)]
+        assert len(kept) <= 2 * most and number in kept
+    assert recent.get(19) is last[19]
+    assert recent.get(99) is None
+
+
 def test_a_change_that_fails_leaves_what_was_there(registry: SqliteRegistry) -> None:
     put(registry, image(1, None))
     put(registry, image(2, None, "b.fits"))
@@ -537,7 +581,7 @@ def other_database(path: Path) -> None:
     [
         (other_file, ConfigurationFault, "is no registry"),
         (other_database, ConfigurationFault, "no registry of ImageServ"),
-        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 5"),
+        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 6"),
         (Path.mkdir, UnavailableFault, "cannot be opened"),
     ],
 )
