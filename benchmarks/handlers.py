@@ -9,6 +9,8 @@ put into the folder:
     the same, by a route of Starlette: what a web application can reach at most;
 ``/file/NAME``
     a file of which the answer names the path, by Starlette's `FileResponse`;
+``/least/NAME``
+    a cutout of that file by `Least`, with the headers of the answer of that name;
 ``/astropy/NAME``
     a cutout of that file by astropy, in a thread.
 """
@@ -29,6 +31,7 @@ from uvicorn.supervisors import Multiprocess
 
 from .contestants import Job
 from .data import Frame, Place
+from .least import Least
 
 _DROPPED = {"date", "content-length", "x-request-id", "connection"}
 """What the server writes itself, or differs from answer to answer."""
@@ -41,9 +44,9 @@ def write_answer(folder: Path, name: str, headers: list[tuple[str, str]], body: 
     (folder / f"{name}.body").write_bytes(body)
 
 
-def write_frame(folder: Path, name: str, frame: Frame) -> None:
-    """Keep where a file is, to be served whole or cut by astropy."""
-    text = json.dumps({"path": str(frame.path), "hdus": frame.hdus})
+def write_frame(folder: Path, name: str, frame: Frame, registry: Path) -> None:
+    """Keep where a file is, and the registry that knows it, to be served whole or cut."""
+    text = json.dumps({"path": str(frame.path), "hdus": frame.hdus, "registry": str(registry)})
     (folder / f"{name}.frame").write_text(text, encoding="utf-8")
 
 
@@ -65,11 +68,13 @@ class Handlers:
             )
             for name, body in self._bodies.items()
         }
-        self._frames = {
-            path.stem: Frame(Path(facts["path"]), tuple(facts["hdus"]), "", "", {})
-            for path in folder.glob("*.frame")
-            for facts in [json.loads(path.read_text(encoding="utf-8"))]
-        }
+        self._frames: dict[str, Frame] = {}
+        self._registries: dict[str, Path] = {}
+        for path in folder.glob("*.frame"):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            self._frames[path.stem] = Frame(Path(facts["path"]), tuple(facts["hdus"]), "", "", {})
+            self._registries[path.stem] = Path(facts["registry"])
+        self._least: dict[str, Least] = {}
         self._cutters = {
             (name, planes): Job(frame, planes).section().call
             for name, frame in self._frames.items()
@@ -80,6 +85,7 @@ class Handlers:
                 Route("/healthz", self._health),
                 Route("/route/{name}", self._constant),
                 Route("/file/{name}", self._file),
+                Route("/least/{name}", self._by_least),
                 Route("/astropy/{name}", self._astropy),
             ]
         )
@@ -102,6 +108,12 @@ class Handlers:
 
     async def _file(self, request: Request) -> Response:
         return FileResponse(self._frames[request.path_params["name"]].path, media_type="application/fits")
+
+    async def _by_least(self, request: Request) -> Response:
+        name: str = request.path_params["name"]
+        if name not in self._least:  # it reads the whole file
+            self._least[name] = Least(self._frames[name], self._registries[name])
+        return Response(self._least[name].answer(request.scope["query_string"]), headers=self._headers["cutout"])
 
     def _astropy(self, request: Request) -> Response:
         query = request.query_params

@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 from astropy.io import fits, votable
 
+from imageserv.core.config import load as load_configuration
+
 from . import data, registry
 from .check import Truth
 from .data import Frame
@@ -67,8 +69,11 @@ def _cutouts(configuration: Path, exposure: Frame, settings: Settings) -> list[T
 
         with _servers(configuration, "cutout", paths[0], exposure, (1, 2)) as servers:
             check(servers["ours, 1"])
+            least = [f"/least/frame?{path.partition('?')[2]}" for path in paths]
+            check(servers["handlers, 1"], least)
             players = {
                 "ours, 1 worker": _player(servers["ours, 1"], paths, settings),
+                "the least, 1 worker": _player(servers["handlers, 1"], least, settings),
                 "constant bytes, route, 1 worker": _player(servers["handlers, 1"], ["/route/cutout"], settings),
                 "constant bytes, bare, 1 worker": _player(servers["handlers, 1"], ["/bare/cutout"], settings),
                 "astropy, 1 worker": _player(
@@ -86,6 +91,8 @@ def _cutouts(configuration: Path, exposure: Frame, settings: Settings) -> list[T
         ratios = [
             *ratio(rows, mine, "constant bytes, route, 1 worker", goal, "at least"),
             *ratio(rows, mine, "constant bytes, bare, 1 worker"),
+            *ratio(rows, mine, "the least, 1 worker"),
+            *ratio(rows, "the least, 1 worker", "constant bytes, route, 1 worker"),
             *ratio(rows, mine, "astropy, 1 worker", 100.0, "at least"),
             *ratio(rows, "ours, 2 workers", mine),
             *ratio(rows, "ours, 2 workers", "constant bytes, route, 2 workers"),
@@ -285,7 +292,8 @@ def _servers(
     with ExitStack() as stack, tempfile.TemporaryDirectory() as answers:
         servers = {f"ours, {count}": stack.enter_context(ours(configuration, count)) for count in workers}
         write_answer(Path(answers), name, *get(servers[f"ours, {workers[0]}"].url, path))
-        write_frame(Path(answers), "frame", frame)
+        known = load_configuration(configuration, {}).repositories[frame.repository]
+        write_frame(Path(answers), "frame", frame, known.registry)
         for count in workers:
             servers[f"handlers, {count}"] = stack.enter_context(handlers(Path(answers), count))
         yield servers

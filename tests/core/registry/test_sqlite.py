@@ -503,9 +503,9 @@ def test_the_last_that_were_asked_for_are_kept_and_no_more_than_twice_as_many(mo
         recent.put(number, record)
         if number:
             assert recent.get(0) is last[0]  # asked for again and again
-        kept = [each for each in range(20) if recent._young.get(each) or recent._old.get(each)]
-        assert len(kept) <= 2 * most and number in kept
-    assert recent.get(19) is last[19]
+        assert recent.get(number) is record
+    kept = [number for number in reversed(range(20)) if recent.get(number) is not None]
+    assert 19 in kept and len(kept) <= 2 * most
     assert recent.get(99) is None
 
 
