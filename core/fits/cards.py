@@ -100,7 +100,7 @@ def find_card(cards: bytes, keyword: str, end: int | None = None) -> int:
 def find_end(cards: bytes) -> int:
     """Return where the card END is, which has nothing else (FITS 4.0 section 4.4.1); -1 if it is not there."""
     at = cards.find(b"END")
-    while at >= 0 and (at % CARD or cards[at + 3 : at + CARD].strip()):
+    while at >= 0 and (at % CARD or cards[at + 3 : at + 8] != b"     " or cards[at + 8 : at + CARD].strip()):
         at = cards.find(b"END", at + 1)
     return at
 

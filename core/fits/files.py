@@ -35,9 +35,6 @@ _STRETCH = 1 << 17
 _MOST_LOOKS = 64
 """How many stretches are asked for at the most."""
 
-_FRESH = 1.0
-"""Seconds for which what was in memory is taken to be there still."""
-
 
 class FileStore:
     """The files below one root.
@@ -204,7 +201,7 @@ class MappedFile:
     the server's supervisor starts the worker anew.
     """
 
-    __slots__ = ("_address", "_fd", "_seen", "_until", "buffer", "path", "size", "status")
+    __slots__ = ("_address", "_fd", "buffer", "path", "size", "status")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -215,8 +212,6 @@ class MappedFile:
             raise UnavailableFault("the image's file is empty")
         self.buffer = mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
         self._address = _address(np.frombuffer(self.buffer, np.uint8))
-        self._seen: set[int] = set()
-        self._until = 0.0
 
     def __del__(self) -> None:
         """Close the file."""
@@ -233,7 +228,7 @@ class MappedFile:
         """Tell whether reading pixels waits for no disk: all are in memory, or none is of this file.
 
         What is read from a disk comes in stretches, so a byte in each tells of all. Asked of the system without
-        reading (RWF_NOWAIT), once a second; where that is not to be had, the answer is no.
+        reading (RWF_NOWAIT); where that is not to be had, the answer is no.
         """
         start = _address(pixels) - self._address
         if not 0 <= start < self.size:
@@ -242,18 +237,13 @@ class MappedFile:
         step = max(_STRETCH, pixels.strides[0]) if pixels.ndim > 1 else _STRETCH
         if last - start > _MOST_LOOKS * step:
             return False
-        stretches = {at // _STRETCH: at for at in (*range(start, last, step), last)}
-        now = time.monotonic()
-        if now > self._until:
-            self._seen.clear()
-            self._until = now + _FRESH
         byte = [bytearray(1)]
         try:
-            for stretch in stretches.keys() - self._seen:
-                os.preadv(self._fd, byte, stretches[stretch], os.RWF_NOWAIT)
+            for at in range(start, last, step):
+                os.preadv(self._fd, byte, at, os.RWF_NOWAIT)
+            os.preadv(self._fd, byte, last, os.RWF_NOWAIT)
         except OSError:  # BlockingIOError, or a file system that cannot tell
             return False
-        self._seen.update(stretches)
         return True
 
 

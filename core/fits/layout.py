@@ -355,8 +355,10 @@ class _Facts:
         card = self._card(keyword)
         if card is None and default is not None:
             return default
-        if card is not None and card[8:10] == b"= " and card[10:30].lstrip().isdigit() and card[30:31] == b" ":
-            return int(card[10:30])  # where it must be (FITS 4.0 section 4.2.3)
+        if card is not None and card[8:10] == b"= ":
+            number, rest = card[10:30].lstrip(), card[30:].lstrip()
+            if number.isdigit() and (not rest or rest.startswith(b"/")):
+                return int(number)  # where it must be (FITS 4.0 section 4.2.3)
         value = None if card is None else card_value(card)
         if value is None and default is not None:
             return default

@@ -68,7 +68,7 @@ class JobFiles:
         for start in range(0, len(looked_at), 500):
             part = looked_at[start : start + 500]
             since, phases = known([path.name for path in part])
-            reign = time.time() - since
+            reign = abs(time.time() - since)  # a clock may have run ahead
             for path in part:
                 phase = phases.get(path.name)
                 if phase is None:

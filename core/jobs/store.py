@@ -149,9 +149,10 @@ class JobStore:
         A job that is older than that may be known to another database, which was here before and may come back.
         """
         with self._reading() as connection:
-            made: float = connection.execute(select(totals.c.value).where(totals.c.name == MADE)).scalar_one()
+            made = connection.execute(select(totals.c.value).where(totals.c.name == MADE)).scalar()
             rows = connection.execute(select(jobs.c.id, jobs.c.phase).where(jobs.c.id.in_(identifiers)))
-            return made, {identifier: phase for identifier, phase in rows}
+            # It is noted when a database is opened: what was restored into one that is open may lack it.
+            return time.time() if made is None else made, {identifier: phase for identifier, phase in rows}
 
     def change(self, identifier: str, change: Callable[[Job], Mapping[str, Any]], phases: Sequence[str]) -> Job:
         """Change a job, and return it as it was.

@@ -93,11 +93,14 @@ class SqliteReader:
         place = Cap(ra, dec)
         x, y, z = place.center
         found: list[tuple[float, int, ImageRecord]] = []
+        before: list[int] = []
         while True:
-            rows = self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z))
-            images = self._records([number for (number,) in rows])
-            if len(images) == len(rows):  # else ingest has just taken one out, and put in another: look again
+            numbers = [number for (number,) in self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z))]
+            images = self._records(numbers)
+            # Fewer: ingest has just taken one out, and perhaps put in another. Look again; twice the same is damage.
+            if len(images) == len(numbers) or numbers == before:
                 break
+            before = numbers
         for image in images:
             footprint = image.footprint
             if footprint is not None and place.meets(footprint):

@@ -97,7 +97,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")  # readers go on while ingest writes
             connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO numbers VALUES (0);"
+                f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO numbers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM numbers);"
                 f" PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
             )
         marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]

@@ -121,8 +121,9 @@ def _next_file(connection: sqlite3.Connection) -> int:
 
 def _numbers(connection: sqlite3.Connection, count: int) -> int:
     """Return the first of so many numbers in a row that no image has had, nor will have but those put in now."""
-    (last,) = connection.execute("UPDATE numbers SET images = images + ? RETURNING images", (count,)).fetchone()
-    return int(last) - count + 1
+    (last,) = connection.execute("SELECT images FROM numbers").fetchone()
+    connection.execute("UPDATE numbers SET images = ?", (last + count,))
+    return int(last) + 1
 
 
 def _known(connection: sqlite3.Connection, dataset: str, paths: Sequence[str]) -> list[tuple[int]]:

@@ -223,7 +223,11 @@ _EDGES, _INWARD, _INNER = _sampled()
 _SIDES = np.arange(4 * _SAMPLES).reshape(4, _SAMPLES)
 
 _PIXELS = _SIDES[:, 2::4].ravel()
-"""The samples of the edges at which a pixel's size is measured, not at their ends: it changes slowly."""
+"""The samples of the edges at which a pixel's size is measured, and not at their ends, one of which may be a pole.
+
+Where it changes so fast that it is another two samples on, at the limb of a projection, an outline may be refused that
+could just be drawn.
+"""
 
 _NEAREST = np.arange(len(_PIXELS)).reshape(4, -1)[:, np.minimum(np.arange(_SAMPLES), _SAMPLES - 2) // 4].ravel()
 """For each sample of the edges the place of the nearest among these."""

@@ -76,6 +76,23 @@ def test_the_end_is_a_card_that_has_nothing_else(names: list[str], at: int) -> N
     assert find_end(b"".join([*cards[:at], end, *cards[at:], end])) == len(cards[:at]) * 80
 
 
+@pytest.mark.parametrize(
+    ("card", "is_end"),
+    [
+        (b"END".ljust(80), True),
+        (b"END".ljust(20), True),  # where a file was cut off
+        (b"END     \t\n".ljust(80), True),
+        (b"END", False),
+        (b"END\n".ljust(80), False),
+        (b"END     x".ljust(80), False),
+        (b"ENDING  ".ljust(80), False),
+        (b" END".ljust(80), False),
+    ],
+)
+def test_what_an_end_looks_like(card: bytes, is_end: bool) -> None:
+    assert find_end(make_card("A", 1) + card) == (80 if is_end else -1)
+
+
 def test_keywords() -> None:
     assert card_keyword(b"CRPIX1  = 1".ljust(80)) == "CRPIX1"
     assert card_keyword(b"HIERARCH MP_NO_DATA =    8".ljust(80)) == "MP_NO_DATA"

@@ -144,6 +144,9 @@ HEAD = ["SIMPLE  =                    T", "BITPIX  =                    8"]
         (block(*HEAD, "NAXIS   =                   -1", "END"), "NAXIS is -1"),
         (block(*HEAD, "NAXIS   =            100000000", "END"), "NAXIS is 100000000"),
         (block(*HEAD, "NAXIS   =                    1", "NAXIS1  = 'abc'", "END"), "NAXIS1 is 'abc'"),
+        (block(*HEAD, "NAXIS   =                    1", "NAXIS1  =                   30 x", "END"), "NAXIS1 is absent"),
+        (block(*HEAD, "NAXIS   =                    1", "NAXIS1  =                  1_0", "END"), "NAXIS1 is absent"),
+        (block(*HEAD, "NAXIS   =                    1", "NAXIS1                       10", "END"), "NAXIS1 is absent"),
         (block(*HEAD, "NAXIS   =                    1", "NAXIS1  =                   -5", "END"), "no image has: -5"),
         (
             block(*HEAD, "NAXIS   =                    2", "NAXIS1  = 777777701", "NAXIS2  = 777777701", "END"),

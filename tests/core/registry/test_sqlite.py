@@ -484,6 +484,16 @@ def test_what_a_reader_remembers_of_an_image_is_not_taken_for_another(registry: 
     reader.close()
 
 
+def test_a_box_without_an_image_is_passed_over(registry: SqliteRegistry, path: Path) -> None:
+    place = rectangle(10, 20, 1, 1, 0)
+    put(registry, image(1, place, "a.fits"), image(2, place, "a.fits"))
+    registry.commit()
+    with sqlite3.connect(path) as damaged:
+        damaged.execute("DELETE FROM images WHERE science_id = 1")
+    damaged.close()
+    assert ids(registry.containing("toy", "r", 10, 20)) == [2]
+
+
 def test_what_is_undone_was_never_there(registry: SqliteRegistry) -> None:
     place = rectangle(10, 20, 1, 1, 0)
     broken = dataclasses.replace(image(3, None), observation=Observation(t_min=object()))  # type: ignore[arg-type]
