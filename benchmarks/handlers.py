@@ -10,7 +10,7 @@ put into the folder:
 ``/file/NAME``
     a file of which the answer names the path, by Starlette's `FileResponse`;
 ``/least/NAME``
-    a cutout of that file by `Least`, with the headers of the answer of that name;
+    a cutout of that file by `Least`, with the headers of the answer ``cutout``;
 ``/astropy/NAME``
     a cutout of that file by astropy, in a thread.
 """

@@ -62,10 +62,17 @@ def test_what_belongs_to_no_job_goes_after_an_hour(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reign", "left_over"),
-    [(60, {"old", "older"}), (3 * HOUR, {"older"}), (23 * HOUR, {"older"}), (25 * HOUR, set[str]())],
+    [
+        (60, {"old", "older"}),
+        (3 * HOUR, {"older"}),
+        (23 * HOUR, {"older"}),
+        (25 * HOUR, set[str]()),
+        (-25 * HOUR, set[str]()),
+    ],
 )
 def test_what_is_older_than_the_database_is_kept_for_a_day(tmp_path: Path, reign: float, left_over: set[str]) -> None:
-    # A database that was put away for a moment: another one was made, which knows nothing of the jobs.
+    # A database that was put away for a moment: another one was made, which knows nothing of the jobs. (The
+    # last was made while the clock was a day ahead: its strays are freed, too.)
     for name, age in (("old", 2 * HOUR), ("older", 24 * HOUR)):
         make(tmp_path, name, age, resting=100)
     for _ in range(2):

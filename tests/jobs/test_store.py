@@ -276,6 +276,18 @@ def test_a_database_knows_since_when_it_is_there(database: str) -> None:
     assert found[1] == found[0]
 
 
+def test_a_database_that_does_not_say_since_when_it_is_there_spares_all_files(database: str) -> None:
+    store, other = JobStore(database), open_tables(database)
+    job = create(store)
+    with other.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM imageserv_total WHERE name = 'made'")
+    asked = time.time()
+    since, phases = store.known([job])
+    assert asked - 0.01 <= since <= time.time() and phases == {job: "PENDING"}
+    other.dispose()
+    store.close()
+
+
 def test_the_engine_is_told_once_and_again_if_it_forgot(store: JobStore) -> None:
     first, second = in_phase(store, "QUEUED"), in_phase(store, "QUEUED")
     assert store.unsubmitted(10) == [first, second]

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,12 @@ def image(science_id: int, footprint: Footprint | None, path: str = "a.fits", ba
         pol_states=(),
         observation=Observation(),
     )
+
+
+def unwritable(science_id: int) -> ImageRecord:
+    """Make a record of which SQLite cannot take a value: what comes before it is written already."""
+    no_number: Any = object()
+    return dataclasses.replace(image(science_id, None), observation=Observation(t_min=no_number))
 
 
 def put(registry: SqliteRegistry, *images: ImageRecord) -> list[tuple[ImageRecord, str]]:
@@ -496,12 +503,13 @@ def test_a_box_without_an_image_is_passed_over(registry: SqliteRegistry, path: P
 
 def test_what_is_undone_was_never_there(registry: SqliteRegistry) -> None:
     place = rectangle(10, 20, 1, 1, 0)
-    broken = dataclasses.replace(image(3, None), observation=Observation(t_min=object()))  # type: ignore[arg-type]
     for number in range(5):
         put(registry, image(number, place, f"{number}.fits"))
         assert ids(registry.containing("toy", "r", 10, 20)) == [number]
         with pytest.raises(UnavailableFault, match="cannot be written"):
-            put(registry, image(number + 100, place, f"{number}.fits"), broken)  # takes the other out, and is undone
+            put(
+                registry, image(number + 100, place, f"{number}.fits"), unwritable(3)
+            )  # takes the other out, and is undone
         assert ids(registry.containing("toy", "r", 10, 20)) == [number]
         registry.remove_file("toy", f"{number}.fits")
 
@@ -521,9 +529,8 @@ def test_the_last_that_were_asked_for_are_kept_and_no_more_than_twice_as_many(mo
 def test_a_change_that_fails_leaves_what_was_there(registry: SqliteRegistry) -> None:
     put(registry, image(1, None))
     put(registry, image(2, None, "b.fits"))
-    broken = dataclasses.replace(image(3, None), observation=Observation(t_min=object()))  # type: ignore[arg-type]
     with pytest.raises(UnavailableFault, match="cannot be written"):
-        put(registry, image(4, None), broken)
+        put(registry, image(4, None), unwritable(3))
     registry.commit()
     assert ids(list(registry.images("toy"))) == [1, 2]
 
