@@ -174,10 +174,12 @@ def _completed(
     declared = declaration.band(band)
     if wavelengths is None and declared is not None:
         wavelengths = declared.em_min, declared.em_max
-    if wavelengths is not None and observation.em_min is None:
-        observation = replace(observation, em_min=wavelengths[0], em_max=wavelengths[1])
+    given = wavelengths if wavelengths is not None and observation.em_min is None else None
+    em_min, em_max = given or (observation.em_min, observation.em_max)
     return replace(
         observation,
+        em_min=em_min,
+        em_max=em_max,
         facility=observation.facility or declaration.facility or None,
         instrument=observation.instrument or declaration.instrument or None,
     )

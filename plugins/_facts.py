@@ -2,13 +2,10 @@
 
 import math
 import re
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Protocol
 
-import erfa
 from astropy.io import fits
+from erfa import ufunc
 
 _SCALES = {"UTC": "utc", "UT": "utc", "GMT": "utc", "TAI": "tai", "IAT": "tai", "TT": "tt", "TDT": "tt", "TDB": "tdb"}
 """FITS 4.0 table 30: values of TIMESYS, and astropy's names for those with a fixed relation to UTC."""
@@ -153,7 +150,9 @@ class Facts:
         return None
 
 
-# astropy's Time does the same by the same functions, and takes ten times as long to come to them.
+# astropy's Time does the same by the same functions, and takes ten times as long to come to them. They are called
+# without erfa's own wrappers, which warn of what can be ignored here, a second at most: that there was no UTC before
+# 1960, and that leap seconds to come are not known. A negative status is an error.
 
 
 def _days(text: str, scale: str) -> float:
@@ -163,27 +162,19 @@ def _days(text: str, scale: str) -> float:
         raise ValueError(text)
     year, month, day, hour, minute, second = match.groups()
     clock = int(hour or 0), int(minute or 0), float(second or 0)
-    with _quiet_about_leap_seconds():
-        first, second = erfa.dtf2d(scale.upper(), int(year), int(month), int(day), *clock)
-    return _utc(first, second, scale)
+    first, rest, status = ufunc.dtf2d(scale.upper().encode(), int(year), int(month), int(day), *clock)
+    if status < 0:
+        raise ValueError(text)
+    return _utc(first, rest, scale)
 
 
 def _utc(first: float, second: float, scale: str) -> float:
     """Convert a Julian date in two parts, of some time scale, to MJD UTC (d)."""
-    with _quiet_about_leap_seconds():
-        if scale == "tdb":
-            # To a few microseconds, where on Earth the clock is makes no difference.
-            first, second = erfa.tdbtt(first, second, erfa.dtdb(first, second, second % 1.0, 0.0, 0.0, 0.0))
-        if scale in ("tt", "tdb"):
-            first, second = erfa.tttai(first, second)
-        if scale != "utc":
-            first, second = erfa.taiutc(first, second)
+    if scale == "tdb":
+        # To a few microseconds, where on Earth the clock is makes no difference.
+        first, second, _ = ufunc.tdbtt(first, second, ufunc.dtdb(first, second, second % 1.0, 0.0, 0.0, 0.0))
+    if scale in ("tt", "tdb"):
+        first, second, _ = ufunc.tttai(first, second)
+    if scale != "utc":
+        first, second, _ = ufunc.taiutc(first, second)
     return float(first - _JD_OF_MJD + second)
-
-
-@contextmanager
-def _quiet_about_leap_seconds() -> Generator[None]:
-    """Ignore that there was no UTC before 1960, and that leap seconds to come are not known: a second at most."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

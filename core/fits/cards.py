@@ -6,6 +6,7 @@ what astronomers put into a header comes out as they wrote it.
 """
 
 import re
+import struct
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +27,6 @@ _VALUE = re.compile(
     rb"|(?:([TF])|([+-]?[0-9]+)|([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[EeDd][+-]?[0-9]+)?))\s*(?:/|$))"
 )
 _HIERARCH = re.compile(rb"HIERARCH +(.+?) *=")
-_KEYWORDS = re.compile(r"(.{8}).{72}")
 _PRINTABLE = bytes(byte if 0x20 <= byte <= 0x7E else 0x20 for byte in range(256))
 
 
@@ -194,9 +194,19 @@ class HeaderTemplate:
             self._known[keyword] = None if at < 0 else at // CARD
         return self._known[keyword]
 
+    def keywords(self) -> tuple[bytes, ...]:
+        """Return the keyword of each card, in 8 bytes; of a HIERARCH card the name that follows it."""
+        words: tuple[bytes, ...] = struct.unpack("8s72x" * (self.length // CARD), self.block[: self.length])
+        if b"HIERARCH" not in words:
+            return words
+        return tuple(
+            card_keyword(card).encode("latin-1") if word == b"HIERARCH" else word
+            for word, card in zip(words, self.cards(), strict=True)
+        )
+
     def places(self) -> Mapping[str, Sequence[int]]:
         """Return where the cards of each keyword are: their numbers, from 0."""
-        return _places(self.block[: self.length])
+        return places_of(self.keywords())
 
     def card(self, place: int) -> bytes:
         """Return the card of that number."""
@@ -251,12 +261,12 @@ class HeaderTemplate:
         return bytes(header)
 
 
-@lru_cache(maxsize=8)  # who opens an image asks for the same header's more than once
-def _places(cards: bytes) -> Mapping[str, Sequence[int]]:
+@lru_cache(maxsize=16)  # the images of a survey have the same keywords
+def places_of(keywords: Iterable[bytes]) -> Mapping[str, Sequence[int]]:
+    """Return where each keyword is among those of a header (`HeaderTemplate.keywords`): numbers, from 0."""
     places: dict[str, list[int]] = {}
-    for place, keyword in enumerate(_KEYWORDS.findall(cards.decode("ascii"))):
-        name = card_keyword(cards[place * CARD : (place + 1) * CARD]) if keyword == "HIERARCH" else keyword.rstrip()
-        places.setdefault(name, []).append(place)
+    for place, keyword in enumerate(keywords):
+        places.setdefault(keyword.rstrip().decode("ascii"), []).append(place)
     return places
 
 

@@ -49,6 +49,9 @@ _PACKERS = {
 }
 """How files that are packed with something else than gzip start."""
 
+_SHORT = 4 * BLOCK
+"""Bytes of a header of which it is remembered what it says."""
+
 _AHEAD = 6 * BLOCK
 """Bytes that are read at once: most headers are no longer."""
 
@@ -272,9 +275,8 @@ class _Reader:
         header = self._header(index)
         if header is None:
             return None
-        facts = _Facts(header)
+        data_size, kind, bitpix, shape, name = _facts_of(header) if len(header) <= _SHORT else _read_facts(header)
         data_offset = self.at
-        data_size = facts.data_size()
         if self.size is not None:
             if data_offset + data_size > self.size:
                 raise FitsFault(
@@ -284,11 +286,7 @@ class _Reader:
             self.stream.seek(self.at)
         else:
             self._skip(index, data_size)
-        kind, bitpix, shape = facts.image()
-        name = facts.value("EXTNAME")
-        return Hdu(
-            index, kind, header, offset, data_offset, data_size, bitpix, shape, name if isinstance(name, str) else ""
-        )
+        return Hdu(index, kind, header, offset, data_offset, data_size, bitpix, shape, name)
 
     def _skip(self, index: int, data_size: int) -> None:
         if self.at + data_size > self.limits.max_unpacked_bytes:
@@ -325,6 +323,17 @@ class _Reader:
                 raise FitsFault(f"the header of HDU {index} has no END")
             if len(blocks) * BLOCK >= self.limits.max_header_bytes:
                 raise FitsFault(f"the header of HDU {index} is longer than {self.limits.max_header_bytes} bytes")
+
+
+def _read_facts(header: bytes) -> tuple[int, Kind, int, tuple[int, ...], str]:
+    """Return what `Hdu` has of a header: data_size, kind, bitpix, shape, name; raises FitsFault."""
+    facts = _Facts(header)
+    name = facts.value("EXTNAME")
+    return facts.data_size(), *facts.image(), name if isinstance(name, str) else ""
+
+
+# The tables of a survey's files have headers that are alike to the last byte.
+_facts_of = lru_cache(maxsize=64)(_read_facts)
 
 
 class _Facts:

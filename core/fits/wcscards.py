@@ -7,6 +7,7 @@ are about the WCS, well-formed, each keyword once.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from types import UnionType
 from typing import Any
@@ -15,7 +16,7 @@ from astropy.io import fits
 
 from imageserv.core.errors import UnsupportedFault
 
-from .cards import Cards, HeaderTemplate, card_value, make_card
+from .cards import Cards, HeaderTemplate, card_value, make_card, places_of
 from .layout import Hdu
 
 _MOST_CARDS = 4096
@@ -65,11 +66,8 @@ def sound_cards(header: bytes) -> Cards:
     template = HeaderTemplate(header)
     cards: dict[str, bytes] = {}
     values: dict[str, Any] = {}
-    for keyword, places in template.places().items():
-        wanted = _wanted(keyword)
-        if wanted is None:
-            continue
-        for place in reversed(places):
+    for keyword, wanted, places in _places_of_wcs(template.keywords()):
+        for place in places:
             card = template.card(place)
             value = card_value(card)
             if isinstance(value, wanted) and not isinstance(value, bool):
@@ -84,6 +82,12 @@ def sound_cards(header: bytes) -> Cards:
     return Cards(cards, values)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16)  # the images of a survey have the same keywords
+def _places_of_wcs(keywords: tuple[bytes, ...]) -> Sequence[tuple[str, type | UnionType, Sequence[int]]]:
+    """Return the keywords about the WCS, the types that their values must have, and their places, the last first."""
+    found = ((keyword, _wanted(keyword), places[::-1]) for keyword, places in places_of(keywords).items())
+    return [(keyword, wanted, places) for keyword, wanted, places in found if wanted is not None]
+
+
 def _wanted(keyword: str) -> type | UnionType | None:
     return int | float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None

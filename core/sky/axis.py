@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from astropy.io import fits
@@ -20,8 +21,13 @@ _SPECTRAL = ("RESTFRQ", "RESTFREQ", "RESTWAV", "VELREF")
 
 def axes_of_type(header: Mapping[str, Any], *types: str) -> list[int]:
     """Return the FITS axes, counted from 0, whose CTYPE starts with one of these four characters."""
-    found = [(match, str(header[match[0]])) for key in header if (match := _CTYPE.match(key))]
-    return sorted(int(match[1]) - 1 for match, ctype in found if ctype[:4] in types)
+    return [axis for axis, keyword in ctypes_of(tuple(header)) if str(header[keyword])[:4] in types]
+
+
+@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+def ctypes_of(keywords: Sequence[str]) -> Sequence[tuple[int, str]]:
+    """Return which of a header's keywords are CTYPEs of the primary WCS: axes from 0 on, in order, and these."""
+    return sorted((int(match[1]) - 1, keyword) for keyword in keywords if (match := _CTYPE.match(keyword)))
 
 
 def length_of(header: Mapping[str, Any], axis: int) -> int:

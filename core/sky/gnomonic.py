@@ -9,16 +9,17 @@ poles, and a frame other than ICRS is a matter of turning c, e and n once.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_CTYPE = re.compile(r"CTYPE[1-9]\d*$")
+from .axis import ctypes_of
+
 _OTHERWISE = frozenset({"PV", "DP", "DQ", "WA", "AM", "PP"})
 """How keywords begin that make another projection of TAN: parameters, distortions, IRAF's words, DSS plates."""
 
@@ -182,9 +183,10 @@ def gnomonic(
         None for another projection, or one with parameters of its own.
     """
     parameters, sip = wcs.wcs, wcs.sip
-    written = [str(header[keyword]) for keyword in header if _CTYPE.match(keyword)]
+    keywords = tuple(header)
+    written = [str(header[keyword]) for _, keyword in ctypes_of(keywords)]
     kinds = {ctype[5:].rstrip() for ctype in written if ctype[4:8] == "-TAN"}
-    if kinds not in ({"TAN"}, {"TAN-SIP"}) or any(keyword[:2] in _OTHERWISE for keyword in header):
+    if kinds not in ({"TAN"}, {"TAN-SIP"}) or not _are_plain(keywords):
         return None
     if (
         {str(ctype)[5:8] for ctype in parameters.ctype} != {"TAN"}
@@ -222,6 +224,11 @@ def gnomonic(
         None if sip is None else _polynomials(sip.a, sip.b),
         axes,
     )
+
+
+@lru_cache(maxsize=64)  # the images of a survey have the same
+def _are_plain(keywords: Sequence[str]) -> bool:
+    return not any(keyword[:2] in _OTHERWISE for keyword in keywords)
 
 
 def _polynomials(a: NDArray[np.float64], b: NDArray[np.float64]) -> Polynomials:

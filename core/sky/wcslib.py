@@ -5,6 +5,8 @@ import math
 import re
 import threading
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -55,7 +57,7 @@ _KNOWN_FRAMES = (
 _LOOKUP_KEYWORDS = ("CPDIS", "CQDIS", "D2IMDIS")
 """Distortions that live in tables of their own (astropy's D2IMARR, WCSDVARR), which a cutout does not carry."""
 
-_is_count = lru_cache(maxsize=4096)(re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$").match)
+_COUNT = re.compile(r"(NAXIS|WCSAXES[A-Z]?|[AB]P?_ORDER)$")
 _MOST = 99
 """As many axes and powers as keywords such as CRPIXja and A_p_q can number. Of any more
 wcslib and astropy make the square, unseen: they crash, or come to no end."""
@@ -64,12 +66,14 @@ _CTYPE = re.compile(r"CTYPE[1-9]\d*$")
 _CELESTIAL = re.compile(r"(RA--|DEC-|[A-Z]LON|[A-Z]LAT|[A-Z]{2}LN|[A-Z]{2}LT)")
 """Celestial axes (FITS 4.0 section 8.3)."""
 
-# The images of a survey have the same keywords.
-_is_sip = lru_cache(maxsize=4096)(re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$").match)
-_sip_term = lru_cache(maxsize=4096)(re.compile(r"([AB])_(\d+)_(\d+)$").match)
+_SIP = re.compile(r"[AB]P?_(ORDER|DMAX|\d+_\d+)\s*$")
+_TERM = re.compile(r"([AB])_(\d+)_(\d+)$")
 
-_rotations: dict[str, "Array | None"] = {}
-"""From ICRS to frames, by the text of the frame."""
+_SETTLED = ("RA--", "DEC-"), ("GLON", "GLAT")
+"""Celestial axes whose frame RADESYS and EQUINOX settle."""
+
+_frames: dict[object, "tuple[BaseCoordinateFrame, Array | None]"] = {}
+"""Those met, with the matrix that turns ICRS unit vectors into theirs: a survey has one for all its images."""
 
 _MOST_FRAMES = 256
 
@@ -100,11 +104,15 @@ class Wcslib:
 
     def __init__(self, header: fits.Header | Cards) -> None:
         cards = header if isinstance(header, Cards) else Cards.of(_bytes(header))
-        for keyword, value in cards.values.items():
-            if keyword.startswith(_LOOKUP_KEYWORDS) and str(value).strip().upper() not in ("", "SIP", "NONE"):
-                raise UnsupportedFault(f"its WCS has a distortion by {keyword} = {value}, which is not read")
-            if _is_count(keyword) and value not in range(_MOST + 1):
-                raise UnsupportedFault(f"it has {keyword} = {value}, not 0 to {_MOST}")
+        kinds = _kinds(tuple(cards.values))
+        for keyword in kinds.lookups:
+            if str(cards.values[keyword]).strip().upper() not in ("", "SIP", "NONE"):
+                raise UnsupportedFault(
+                    f"its WCS has a distortion by {keyword} = {cards.values[keyword]}, which is not read"
+                )
+        for keyword in kinds.counts:
+            if cards.values[keyword] not in range(_MOST + 1):
+                raise UnsupportedFault(f"it has {keyword} = {cards.values[keyword]}, not 0 to {_MOST}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -115,13 +123,12 @@ class Wcslib:
                 self.axes: tuple[int, int] = (min(lng, lat), max(lng, lat))
                 if wcs.naxis > 2:
                     wcs = wcs.sub([self.axes[0] + 1, self.axes[1] + 1])
-                frame = wcs_to_celestial_frame(wcs)
+                frame, rotation = _frame_of(wcs)
                 # The first conversion makes wcslib check its parameters: what is wrong shows here, not in a request.
                 wcs.wcs_pix2world([[0.0, 0.0]], 0)
                 matrix = wcs.pixel_scale_matrix
                 self.pixel_size = math.sqrt((matrix**2).sum(axis=0).max())
                 self.turn = _turn(wcs)
-                rotation = _rotation_from_icrs(frame) if isinstance(frame, _KNOWN_FRAMES) else None
         except UnsupportedFault:
             raise
         except Exception as error:  # wcslib and astropy raise nearly everything for a bad header, MemoryError included
@@ -288,23 +295,23 @@ def _assembled(cards: Cards) -> Any:
     parameters of projections (PVi_m), some of which it takes for another
     distortion, or with SIP terms in any but the one right way.
     """
-    terms: dict[str, dict[tuple[int, int], float]] = {"A": {}, "B": {}}
     values = cards.values
-    for keyword, value in values.items():
-        if keyword.startswith("PV"):
-            return None
-        if match := _sip_term(keyword):
-            terms[match[1]][int(match[2]), int(match[3])] = value
+    kinds = _kinds(tuple(values))
+    if kinds.has_parameters:
+        return None
     sip = None
-    if any(keyword.endswith("_ORDER") for keyword in values):
-        orders = [int(values.get(f"{letter}_ORDER", 0)) for letter in terms]  # some write 3.0
+    if kinds.has_orders:
+        orders = [int(values.get(f"{letter}_ORDER", 0)) for letter in "AB"]  # some write 3.0
         suffixes = [str(values.get(f"CTYPE{axis}"))[-4:] for axis in (1, 2)]
         if min(orders) < 2 or suffixes != ["-SIP", "-SIP"] or "CRPIX1" not in values or "CRPIX2" not in values:
             return None
-        a, b = (_square(terms[letter], order) for letter, order in zip(terms, orders, strict=True))
+        a, b = (
+            _square([(p, q, values[keyword]) for keyword, p, q in kinds.terms[letter]], order)
+            for letter, order in zip("AB", orders, strict=True)
+        )
         # Without AP and BP: places are looked up by what A and B do to pixels.
         sip = Sip(a, b, None, None, (values["CRPIX1"], values["CRPIX2"]))
-    linear = b"".join([card for keyword, card in cards.cards.items() if not _is_sip(keyword)])
+    linear = b"".join([cards.cards[keyword] for keyword in kinds.linear])
     try:
         parameters = Wcsprm(header=linear, relax=True)
     except Exception:  # astropy says better what is wrong
@@ -318,9 +325,49 @@ def _assembled(cards: Cards) -> Any:
     return wcs
 
 
-def _square(terms: dict[tuple[int, int], float], order: int) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """What the keywords of a WCS are.
+
+    Attributes
+    ----------
+    lookups, counts
+        Those that name distortions by tables, and numbers of axes and orders.
+    terms
+        Of A and of B of SIP: the keyword, and the powers p and q that it belongs to.
+    linear
+        All but those of SIP.
+    has_parameters, has_orders
+        Whether there are any PVi_m, and any orders of SIP.
+    """
+
+    lookups: Sequence[str]
+    counts: Sequence[str]
+    terms: Mapping[str, Sequence[tuple[str, int, int]]]
+    linear: Sequence[str]
+    has_parameters: bool
+    has_orders: bool
+
+
+@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+def _kinds(keywords: Sequence[str]) -> _Kinds:
+    terms: dict[str, list[tuple[str, int, int]]] = {"A": [], "B": []}
+    for keyword in keywords:
+        if match := _TERM.match(keyword):
+            terms[match[1]].append((keyword, int(match[2]), int(match[3])))
+    return _Kinds(
+        lookups=[keyword for keyword in keywords if keyword.startswith(_LOOKUP_KEYWORDS)],
+        counts=[keyword for keyword in keywords if _COUNT.match(keyword)],
+        terms=terms,
+        linear=[keyword for keyword in keywords if not _SIP.match(keyword)],
+        has_parameters=any(keyword.startswith("PV") for keyword in keywords),
+        has_orders=any(keyword.endswith("_ORDER") for keyword in keywords),
+    )
+
+
+def _square(terms: Iterable[tuple[int, int, float]], order: int) -> Array:
     square = np.zeros((order + 1, order + 1))
-    for (p, q), value in terms.items():
+    for p, q, value in terms:
         if p + q <= order:
             square[p, q] = value
     return square
@@ -336,18 +383,26 @@ def _transform(source: BaseCoordinateFrame, lon: Array, lat: Array, target: Base
     return vectors
 
 
+def _frame_of(wcs: Any) -> tuple[BaseCoordinateFrame, Array | None]:
+    """Return the frame of celestial axes, and the matrix that turns ICRS unit vectors into it, None if none does."""
+    parameters = wcs.wcs
+    types = str(parameters.ctype[parameters.lng])[:4], str(parameters.ctype[parameters.lat])[:4]
+    if types not in _SETTLED:
+        frame = wcs_to_celestial_frame(wcs)
+        return frame, _rotation_from_icrs(frame)
+    key = types, parameters.radesys, str(parameters.equinox)  # as text, for nan is not itself
+    if key not in _frames:
+        if len(_frames) >= _MOST_FRAMES:
+            _frames.clear()
+        frame = wcs_to_celestial_frame(wcs)
+        _frames[key] = frame, _rotation_from_icrs(frame)
+    return _frames[key]
+
+
 def _rotation_from_icrs(frame: BaseCoordinateFrame) -> Array | None:
     """Return the matrix that turns ICRS unit vectors into the frame's, or None if no matrix does (FK4 has E-terms)."""
-    # The text of a frame has all its attributes; a survey has one frame for a million images.
-    text = repr(frame)
-    if text not in _rotations:
-        if len(_rotations) >= _MOST_FRAMES:
-            _rotations.clear()
-        _rotations[text] = _computed_rotation(frame)
-    return _rotations[text]
-
-
-def _computed_rotation(frame: BaseCoordinateFrame) -> Array | None:
+    if not isinstance(frame, _KNOWN_FRAMES):
+        return None
     lon = np.array([0.0, 90.0, 0.0, 45.0, 200.0])
     lat = np.array([0.0, 0.0, 90.0, 35.0, -70.0])
     turned = _transform(ICRS(), lon, lat, frame)
