@@ -23,7 +23,7 @@ def cutout_stem(record: ImageRecord, request: CutoutRequest) -> str:
 
 def image_stem(record: ImageRecord) -> str:
     """Return what stands for an image in the names of its cutouts."""
-    return "-".join([record.dataset, *(str(value) for value in record.data_id.values())])
+    return "-".join([record.dataset, *map(str, record.data_id.values())])
 
 
 def stencil_stem(stencil: Stencil) -> str:

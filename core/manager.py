@@ -164,6 +164,13 @@ class Plugins:
     extensions
         Names of entry points of the group ``imageserv.extension``.
 
+    Attributes
+    ----------
+    datasets
+        By their configured names.
+    guarded
+        Whether any plugin implements or wraps ``imageserv_authorise``.
+
     Raises
     ------
     PluginFault
@@ -200,6 +207,7 @@ class Plugins:
             )
             for name, instance in instances.items()
         }
+        self.guarded = bool(self._manager.hook.imageserv_authorise.get_hookimpls())
 
     def _register(self, plugin: object, name: str, where: str) -> None:
         try:
@@ -212,11 +220,6 @@ class Plugins:
         """Tell whether a plugin has a hook, rather than wraps it."""
         impls = getattr(self._manager.hook, hook).get_hookimpls()
         return any(impl.plugin is plugin and not (impl.wrapper or impl.hookwrapper) for impl in impls)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether any plugin implements or wraps ``imageserv_authorise``."""
-        return bool(self._manager.hook.imageserv_authorise.get_hookimpls())
 
     def authorise(self, repository: str, dataset: str, headers: Mapping[str, str]) -> None:
         """Ask all plugins whether a client may have a dataset's images; they raise if not."""

@@ -41,6 +41,7 @@ class PreparedCutout:
         UnavailableFault
             Raised if the pixels cannot be read.
         """
-        if not (wait or self.image.at_hand(self.cutout)):
+        data = self.cutout.read()
+        if not (wait or self.image.at_hand(data)):
             raise WouldWait
-        return write(self.cutout, self.report.cards())
+        return write(self.cutout, self.report.cards(), data)

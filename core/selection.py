@@ -69,7 +69,7 @@ class Selection:
 
         None if the answer depends on which other images there are: when one of them came or went no file tells.
         """
-        return None if self.others is not None else max(file.mtime_ns for file in self._files) / 1e9
+        return None if self.others is not None else max([file.mtime_ns for file in self._files]) / 1e9
 
     @property
     def _files(self) -> list[FileStamp]:

@@ -2,18 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib.metadata import version
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from imageserv.core.errors import ImageServError, NotFoundFault, UsageFault
+from imageserv.core.errors import NotFoundFault, UsageFault
 from imageserv.core.jobs.places import files_of, store_of
 from imageserv.core.service import Service
 
@@ -36,7 +35,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _READ = ("GET", "HEAD")
 
 
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service) -> Router:
     """Make the application that serves all repositories of a service; it closes the service when it ends.
 
     Parameters
@@ -82,7 +81,7 @@ def create_app(service: Service) -> Starlette:
         return PlainTextResponse(metrics.text() + queue, media_type="text/plain; version=0.0.4")
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(_app: object) -> AsyncGenerator[None]:
         yield
         doctor.close()
         threads.close()
@@ -114,20 +113,20 @@ def create_app(service: Service) -> Starlette:
         _route("/healthz", health),
         _route("/metrics", counters),
     ]
-    app = Starlette(
-        routes=routes,
+    # A router alone: the two layers of Starlette's own application that answer for what goes wrong would stand around
+    # the edge, which does.
+    return Router(
+        routes,
+        redirect_slashes=False,  # an unknown path is unknown: clients that probe for siblings take it for an answer
+        default=_no_such_path,
+        lifespan=lifespan,
         middleware=[
             Middleware(Peer),
             # As uvicorn does: X-Forwarded-For counts from these addresses, separated by commas.
             Middleware(ProxyHeadersMiddleware, trusted_hosts=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")),
             Middleware(Edge, metrics=metrics),
         ],
-        exception_handlers={ImageServError: _refuse, 404: _no_such_path, 405: _no_such_method},
-        lifespan=lifespan,
     )
-    # An unknown path is unknown: clients that probe for siblings take a redirect for an answer.
-    app.router.redirect_slashes = False
-    return app
 
 
 def _job_routes(path: str, jobs: Jobs) -> list[Route]:
@@ -156,39 +155,40 @@ def _job_routes(path: str, jobs: Jobs) -> list[Route]:
 
 def _route(path: str, endpoint: Endpoint, *methods: str, dialect: Dialect = "v1") -> Route:
     """Make a route for GET, HEAD, further methods, and the OPTIONS that browsers ask before a request."""
-    allowed = ", ".join((*_READ, *methods, "OPTIONS"))
-    preflight = {
-        "Allow": allowed,
-        "Access-Control-Allow-Methods": allowed,
-        "Access-Control-Allow-Headers": "*, Authorization",  # the wildcard does not cover credentials
-        "Access-Control-Max-Age": "86400",
-    }
-
-    async def answer(request: Request) -> Response:
-        request.state.dialect = dialect
-        if request.method == "OPTIONS":
-            return Response(None, 204, preflight)
-        if request.method not in (*_READ, *methods):
-            raise HTTPException(405, headers={"Allow": allowed})
-        return await endpoint(request)
-
-    route = Route(path, answer)
-    # Whatever the method: the router would look for another match, and take "capabilities" for a db id.
-    route.methods = None
-    return route
+    return Route(path, _Resource(endpoint, (*_READ, *methods), dialect))
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    return error_response(request, error)
+class _Resource:
+    """What is at a path, whatever the method: the router would look on, and take "capabilities" for a db id."""
+
+    def __init__(self, endpoint: Endpoint, methods: Sequence[str], dialect: Dialect) -> None:
+        self._endpoint = endpoint
+        self._methods = methods
+        self._dialect = dialect
+        self._allowed = ", ".join((*methods, "OPTIONS"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        request.state.dialect = self._dialect
+        if request.method in self._methods:
+            response = await self._endpoint(request)
+        elif request.method == "OPTIONS":
+            response = self._preflight()
+        else:
+            fault = UsageFault(f"{request.method} is no method of this resource; it takes {self._allowed}")
+            response = error_response(request, fault, status=405)
+            response.headers["Allow"] = self._allowed
+        await response(scope, receive, send)
+
+    def _preflight(self) -> Response:
+        headers = {
+            "Allow": self._allowed,
+            "Access-Control-Allow-Methods": self._allowed,
+            "Access-Control-Allow-Headers": "*, Authorization",  # the wildcard does not cover credentials
+            "Access-Control-Max-Age": "86400",
+        }
+        return Response(None, 204, headers)
 
 
-async def _no_such_path(request: Request, _error: Exception) -> Response:
-    return error_response(request, NotFoundFault(f"there is nothing at {request.url.path}"))
-
-
-async def _no_such_method(request: Request, error: Exception) -> Response:
-    allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
-    fault = UsageFault(f"{request.method} is no method of this resource; it takes {allowed}")
-    response = error_response(request, fault, status=405)
-    response.headers["Allow"] = allowed
-    return response
+async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotFoundFault(f"there is nothing at {Request(scope).url.path}")

@@ -1,9 +1,10 @@
 """What surrounds every request: its id, its line in the log, CORS, and a last resort for what nobody caught."""
 
 import asyncio
-import secrets
+import os
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,21 +55,32 @@ class Edge:
             return
         started = time.perf_counter()
         request = Request(scope, receive)
-        request.state.id = identifier = secrets.token_hex(8)
+        request.state.id = identifier = os.urandom(8).hex()
         status, size = 0, 0
+
+        loop, stalled = asyncio.get_running_loop(), False
+
+        def give_up(task: asyncio.Task[Any] | None) -> None:
+            nonlocal stalled
+            stalled = task is not None and task.cancel()
 
         async def send_on(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode()), *_FOR_BROWSERS]
-            elif request.method != "HEAD":
+            elif scope["method"] != "HEAD":
                 size += len(message.get("body", b""))
+            # What asyncio.timeout does, which is more to come by than all else of most messages.
+            patience = loop.call_later(_STALL, give_up, asyncio.current_task())
             try:
-                async with asyncio.timeout(_STALL):
-                    await send(message)
-            except TimeoutError as error:  # only this one is the client's: a file system's is a fault like others
-                raise ClientDisconnect from error
+                await send(message)
+            except asyncio.CancelledError:
+                if stalled:
+                    raise ClientDisconnect from None
+                raise
+            finally:
+                patience.cancel()
 
         try:
             await self._app(scope, receive, send_on)

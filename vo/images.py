@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import threading
-import weakref
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache, partial
@@ -158,7 +157,7 @@ class CutoutResponse(Response):
 
     def __init__(self, content: memoryview, headers: Mapping[str, str], media_type: str, budget: Budget) -> None:
         budget.take(content.nbytes)
-        self._done = weakref.finalize(self, budget.give, content.nbytes)
+        self._budget, self._counted = budget, content.nbytes
         super().__init__(content, 200, headers, media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,6 +171,15 @@ class CutoutResponse(Response):
             rest = body[max(0, (body.nbytes - 1) // _CHUNK) * _CHUNK :]
             await send({"type": "http.response.body", "body": rest})
         finally:
+            self._done()
+
+    def _done(self) -> None:
+        self._budget.give(self._counted)
+        self._counted = 0
+
+    def __del__(self) -> None:
+        """Count out what is never sent."""
+        if getattr(self, "_counted", 0):
             self._done()
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from python_multipart.multipart import parse_options_header
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -128,7 +128,11 @@ def _form(encoded: bytes, most: int) -> tuple[tuple[str, str], ...]:
     """Read name=value&... : + and %20 are blanks, what is not UTF-8 becomes U+FFFD, which no parser takes."""
     if encoded.count(b"&") >= most:
         raise LimitFault(f"the request has more than {most} parameters")
-    return tuple(parse_qsl(encoded.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+    text = encoded.decode("utf-8", "replace")
+    pairs = [(name, value) for name, _, value in [part.partition("=") for part in text.split("&") if part]]
+    if "%" in text or "+" in text:
+        pairs = [(unquote_plus(name), unquote_plus(value)) for name, value in pairs]
+    return tuple(pairs)
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
@@ -163,8 +167,8 @@ async def _multipart(request: Request, body: bytes, most: int) -> tuple[tuple[st
     try:
         async with Request(request.scope, replay).form(max_files=0, max_fields=most, max_part_size=size) as form:
             return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
-    except HTTPException as error:
-        raise UsageFault(f"the body is not usable multipart/form-data: {error.detail}") from error
+    except MultiPartException as error:
+        raise UsageFault(f"the body is not usable multipart/form-data: {error.message}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

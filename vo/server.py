@@ -11,7 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from starlette.applications import Starlette
+from starlette.routing import Router
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -100,7 +100,7 @@ def serve(configuration: Path, listener: socket.socket, workers: int, *, work: b
             keeper.stop()
 
 
-def open_app(configuration: Path, supervisor: int) -> Starlette:
+def open_app(configuration: Path, supervisor: int) -> Router:
     """Make the application of one worker; one that cannot start ends the service instead of being tried for ever.
 
     Parameters

@@ -1,6 +1,6 @@
 """An image opened for cutting: its file mapped, its header templates and WCS made once, kept for the next request."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .cards import padded
 from .files import MappedFile
 from .headers import Ranges
 from .layout import Hdu, Layout, stored_type
-from .output import Cutout
+from .output import Data
 from .plan import Plan, make_plan
 from .tilecache import TileCache
 from .tiles import TileReader
@@ -165,11 +165,10 @@ class OpenImage:
             self._arrays[hdu.index] = array
         return array
 
-    def at_hand(self, cutout: Cutout) -> bool:
-        """Tell whether a cutout of planes that are not compressed is written at once: few bytes, all in memory."""
+    def at_hand(self, data: Sequence[Data]) -> bool:
+        """Tell whether a cutout's data, of planes that are not compressed, are written at once: few, all in memory."""
         if self.beside:
             return False
-        data = [hdu.read() for hdu in cutout.hdus]
         return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(
             self._file.in_memory(part) if isinstance(part, np.ndarray) else not part.nbytes for part in data
         )

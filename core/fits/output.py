@@ -25,6 +25,10 @@ class Joined:
         return sum([part.nbytes for part in self.parts])
 
 
+Data = NDArray[Any] | memoryview | Joined
+"""Of an HDU: pixels as they will be written, big-endian, of numpy's axis order; or bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputHdu:
     """One HDU of an answer.
@@ -34,15 +38,14 @@ class OutputHdu:
     template, changes, added
         The header: its cards, those that replace some of them (their numbers, and the cards), those that follow.
     read
-        Gives pixels as they will be written, big-endian, of numpy's axis
-        order (a view of the mapped file where possible: it is copied once,
-        into the answer); or bytes. Called when the answer is written: whoever wants the headers reads no pixel.
+        Gives its data: pixels as a view of the mapped file where possible, which is copied once, into the answer.
+        Called when the answer is written: whoever wants the headers reads no pixel.
     """
 
     template: HeaderTemplate
     changes: Sequence[tuple[int, bytes]]
     added: Sequence[bytes]
-    read: Callable[[], NDArray[Any] | memoryview | Joined]
+    read: Callable[[], Data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +90,45 @@ class Cutout:
     as_tiles: bool = False
     sources: tuple[Source, ...] = ()
 
+    def read(self) -> list[Data]:
+        """Return the data of each HDU."""
+        return [hdu.read() for hdu in self.hdus]
+
 
 _Header = tuple[HeaderTemplate, Sequence[tuple[int, bytes]], bytes]
 """A template, the cards that replace some of its own, and the cards that follow."""
 
 
-def write(cutout: Cutout, cards: Iterable[bytes] = ()) -> memoryview:
+def write(cutout: Cutout, cards: Iterable[bytes] = (), data: Sequence[Data] | None = None) -> memoryview:
     """Write a cutout as a FITS file.
 
     Parameters
     ----------
     cards
         Added to the primary header.
+    data
+        What the cutout read, if it did so already.
 
     Returns
     -------
     memoryview
         The file's bytes.
     """
-    pieces = [(header, hdu.read()) for header, hdu in zip(_headers(cutout, cards), cutout.hdus, strict=True)]
-    size = sum([header[0].size(len(header[2])) + padded(data.nbytes) for header, data in pieces])
+    pieces = list(zip(_headers(cutout, cards), cutout.read() if data is None else data, strict=True))
+    size = sum([header[0].size(len(header[2])) + padded(part.nbytes) for header, part in pieces])
     # Not cleared: every byte is written below, padding too.
     answer = np.empty(size, np.uint8).data
     at = 0
-    for (template, changes, added), data in pieces:
+    for (template, changes, added), part in pieces:
         at = template.write_into(answer, at, changes, added)
-        end = at + data.nbytes
-        if isinstance(data, np.ndarray):
+        end = at + part.nbytes
+        if isinstance(part, np.ndarray):
             # The one copy: from the mapped file straight into the answer.
-            np.ndarray(data.shape, data.dtype, answer, at)[...] = data
-        elif isinstance(data, Joined):
-            np.concatenate(data.parts, out=np.ndarray(data.nbytes, np.uint8, answer, at))
+            np.ndarray(part.shape, part.dtype, answer, at)[...] = part
+        elif isinstance(part, Joined):
+            np.concatenate(part.parts, out=np.ndarray(part.nbytes, np.uint8, answer, at))
         else:
-            answer[at:end] = data
+            answer[at:end] = part
         at = end + -end % BLOCK
         answer[end:at] = bytes(at - end)
     return answer

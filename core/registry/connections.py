@@ -43,27 +43,48 @@ class Connections:
 
     @contextmanager
     def one(self) -> Generator[sqlite3.Connection, None, None]:
-        """Lend a connection. Raises `sqlite3.Error` and `UnavailableFault`."""
+        """Lend a connection for a block; raises what `take` does."""
+        connection = self.take()
+        try:
+            yield connection
+        finally:
+            self.give(connection)
+
+    def take(self) -> sqlite3.Connection:
+        """Lend a connection, which is to be given back.
+
+        Raises
+        ------
+        sqlite3.Error
+            Raised if one is opened, and cannot be.
+        UnavailableFault
+            Raised if the registry is closed, or gone.
+        """
         if self._only is not None:
             self._only.acquire()
         try:
-            connection = self._take()
             try:
-                yield connection
-            finally:
-                self._idle.append(connection)
-                if self._closed:
-                    self.close()
+                return self._idle.pop()
+            except IndexError:
+                return self._another()
+        except BaseException:
+            if self._only is not None:
+                self._only.release()
+            raise
+
+    def give(self, connection: sqlite3.Connection) -> None:
+        """Take back a connection that was lent."""
+        try:
+            self._idle.append(connection)
+            if self._closed:
+                self.close()
         finally:
             if self._only is not None:
                 self._only.release()
 
-    def _take(self) -> sqlite3.Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            if self._closed:
-                raise UnavailableFault("the registry is closed") from None
+    def _another(self) -> sqlite3.Connection:
+        if self._closed:
+            raise UnavailableFault("the registry is closed")
         self.check()
         connection = connect(self._path, writable=False)
         try:

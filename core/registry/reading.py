@@ -13,7 +13,6 @@ import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,6 @@ class SqliteReader:
         """Return the images that contain a point, the nearest centre first."""
         place = Cap(ra, dec)
         x, y, z = place.center
-        found: list[tuple[float, int, ImageRecord]] = []
         before: list[int] = []
         while True:
             numbers = [number for (number,) in self._ask(_CONTAINING, (dataset, band, band, x, x, y, y, z, z))]
@@ -101,12 +99,11 @@ class SqliteReader:
             if len(images) == len(numbers) or numbers == before:
                 break
             before = numbers
-        for image in images:
-            footprint = image.footprint
-            if footprint is not None and place.meets(footprint):
-                found.append((angle(footprint.center.tolist(), place.center), image.science_id, image))
-        found.sort(key=itemgetter(0, 1))
-        return [image for _, _, image in found]
+        outlines = [(image.footprint, image) for image in images if image.footprint is not None]
+        found = [(footprint, image) for footprint, image in outlines if place.meets(footprint)]
+        if len(found) > 1:
+            found.sort(key=lambda each: (angle(each[0].center.tolist(), place.center), each[1].science_id))
+        return [image for _, image in found]
 
     def _records(self, numbers: Sequence[int]) -> list[ImageRecord]:
         """Return the images with these numbers, in this order, without those that ingest has taken out just now."""
@@ -260,8 +257,11 @@ class SqliteReader:
 
     def _ask(self, question: str, parameters: Sequence[Any] = ()) -> list[Any]:
         try:
-            with self._connections.one() as connection:
+            connection = self._connections.take()
+            try:
                 return connection.execute(question, parameters).fetchall()
+            finally:
+                self._connections.give(connection)
         except sqlite3.Error as error:
             raise UnavailableFault(f"the registry cannot be read: {error}") from error
 

@@ -94,7 +94,7 @@ class Section:
         >>> str(Section(((0, 100), None, (10, 20))))
         '[1:100,*,11:20]'
         """
-        return f"[{','.join('*' if part is None else f'{part[0] + 1}:{part[1]}' for part in self.ranges)}]"
+        return f"[{','.join(['*' if part is None else f'{part[0] + 1}:{part[1]}' for part in self.ranges])}]"
 
 
 Shape = Circle | Range | Polygon

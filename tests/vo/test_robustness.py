@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from imageserv.core.config import load
 from imageserv.core.demo_build import build
@@ -142,6 +143,11 @@ def test_the_demo_overwrites_nobodys_configuration(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def _scope() -> dict[str, Any]:
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
+    return scope | {"client": None, "scheme": "http", "server": ("h", 80), "root_path": "", "http_version": "1.1"}
+
+
 @pytest.mark.parametrize("fault", [TimeoutError(110, "Connection timed out"), OSError(5, "Input/output error")])
 def test_a_file_system_that_gives_up_is_a_fault_of_ours(fault: OSError) -> None:
     """ETIMEDOUT is a TimeoutError to Python; it must not pass for a client that went away."""
@@ -156,15 +162,53 @@ def test_a_file_system_that_gives_up_is_a_fault_of_ours(fault: OSError) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"",
-        "headers": [],
-        "client": None,
-    }
-    scope |= {"scheme": "http", "server": ("h", 80), "root_path": "", "http_version": "1.1"}
-    asyncio.run(Edge(app, Metrics())(scope, receive, send))
+    asyncio.run(Edge(app, Metrics())(_scope(), receive, send))
     assert sent[0]["status"] == 500
     assert b"id" in sent[1]["body"] and b"timed out" not in sent[1]["body"]
+
+
+def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageserv.vo.edge._STALL", 0.05)
+    told: list[BaseException] = []
+    metrics = Metrics()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            await send({"type": "http.response.body", "body": b"x"})
+        except BaseException as error:
+            told.append(error)
+            raise
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    asyncio.run(asyncio.wait_for(Edge(app, metrics)(_scope(), receive, send), 30))
+    assert [type(error) for error in told] == [ClientDisconnect]
+    assert 'status="499"' in metrics.text()
+
+
+def test_a_request_that_is_cancelled_is_no_client_that_stalled() -> None:
+    metrics = Metrics()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(Edge(app, metrics)(_scope(), receive, send))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())

@@ -91,7 +91,7 @@ def read_question(pairs: Sequence[tuple[str, str]], limits: Limits) -> SiaQuesti
             )
 
     def all_of(name: str) -> tuple[Any, ...]:
-        return tuple(dict.fromkeys(given.get(name, ())))
+        return tuple(dict.fromkeys(given[name])) if name in given else ()
 
     # The table has a default of its own: what a browser accepts is no wish for another format.
     name, media_type = negotiate(None, given.get("RESPONSEFORMAT"), FORMATS)

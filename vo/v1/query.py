@@ -212,7 +212,7 @@ class _Reader:
                 self._refuse(f"sid={science_id} has {name}={decoded[name]}, not {name}={value}: give one of both", name)
 
     def _has(self, *names: str) -> bool:
-        return any(name in self._given for name in names)
+        return not self._given.keys().isdisjoint(names)
 
     def _missing(self, names: Sequence[str], rule: str) -> NoReturn:
         verb = "is" if len(names) == 1 else "are"
