@@ -11,12 +11,13 @@ What is left out, for it would be wrong: CHECKSUM, DATASUM, DATAMIN, DATAMAX.
 
 import re
 from collections.abc import Iterator, Sequence, Set
+from functools import lru_cache
 from typing import NamedTuple
 
 from imageserv.core.answer import REPORT, SOURCES
 from imageserv.core.errors import UnsupportedFault
 
-from .cards import HeaderTemplate, card_value, make_card, number_card
+from .cards import HeaderTemplate, card_value, make_card, number_card, places_of
 from .layout import Hdu
 from .tileheader import image_header
 
@@ -36,9 +37,6 @@ _OF_THE_ARRAY = re.compile(
     r"(NAXIS\d+|BSCALE|BZERO|BLANK|GROUPS|PCOUNT|GCOUNT|WCSAXES[A-Z]?|WCSNAME[A-Z]?|LTV\d+|LTM\d+_\d+"
     r"|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+[A-Z]?|(PC|CD|PV|PS)\d+_\d+[A-Z]?|[AB]P?_(ORDER|\d+_\d+))$"
 )
-_BEGINNINGS = frozenset({"CR", "CT", "CD", "PC", "LT", "CN"})
-"""First letters of the keywords that one of the patterns of offsets and axes matches."""
-
 _OF_A_PLACE = ("SIMPLE", "XTENSION", "EXTEND", "NEXTEND", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT")
 """What a header says of where in a file it is."""
 
@@ -99,6 +97,43 @@ def _moved(rule: Move, start: int, stop: int) -> bytes | None:
     return number_card(rule.keyword, rule.value + rule.sign * start, rule.comment)
 
 
+class _OfPixels(NamedTuple):
+    """What the keywords of a header have to do with pixels.
+
+    Attributes
+    ----------
+    offsets
+        Of cards that move with the first pixel: the keyword, its axis (counted from 1), which way.
+    expected
+        Keywords of that kind, and their axes, that there must be after a cut.
+    types
+        CTYPEs: the keyword, its axis, the letter of its WCS.
+    """
+
+    offsets: Sequence[tuple[str, int, int]]
+    expected: Set[tuple[str, int]]
+    types: Sequence[tuple[str, int, str]]
+
+
+@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+def _of_pixels(keywords: tuple[bytes, ...]) -> _OfPixels:
+    offsets: list[tuple[str, int, int]] = []
+    expected: set[tuple[str, int]] = set()
+    types: list[tuple[str, int, str]] = []
+    for keyword in places_of(keywords):
+        if match := _REFERENCE_PIXEL.match(keyword):
+            offsets.append((keyword, int(match[1]), -1))
+        elif match := _OTHER_OFFSET.match(keyword):
+            offsets.append((keyword, int(match[2]), -1 if match[1] == "LTV" else 1))
+        elif match := _WCS_AXIS.match(keyword):
+            expected.add((f"CRPIX{match[1]}{match[2]}", int(match[1])))
+            if keyword.startswith("CTYPE"):
+                types.append((keyword, int(match[1]), match[2]))
+        elif match := _PHYSICAL_AXIS.match(keyword):
+            expected.add((f"LTV{match[1]}", int(match[1])))
+    return _OfPixels(offsets, expected, types)
+
+
 class PlaneHeader:
     """The header of one plane, and where in it the cards are that a cut changes.
 
@@ -132,28 +167,21 @@ class PlaneHeader:
             full = _named(full, name) if as_tiles else _extension(full, hdu, name)
         self.template = full.without(drop | _UNTRUE_AFTER_A_CUT | (_OF_THE_TABLE if as_tiles else frozenset()))
         naxis = len(hdu.shape)
-        places = self.template.places()
+        places, known = self.template.places(), _of_pixels(self.template.keywords())
         moves: list[tuple[int, Move]] = []
         for axis in range(naxis):
             keyword = f"{'Z' if as_tiles else ''}NAXIS{axis + 1}"
             moves += [(place, Move(keyword, axis, 0, None, "")) for place in places[keyword]]
-        expected: set[tuple[str, int]] = set()
+        for keyword, axis, sign in known.offsets:
+            moves += self._found(places[keyword], keyword, axis, sign, naxis)
+        expected = set(known.expected)
         tables: set[str] = set()
-        # Most keywords have nothing to do with pixels: those that may begin alike.
-        for keyword in (keyword for keyword in places if keyword[:2] in _BEGINNINGS):
-            if match := _REFERENCE_PIXEL.match(keyword):
-                moves += self._found(places[keyword], keyword, int(match[1]), -1, naxis)
-            elif match := _OTHER_OFFSET.match(keyword):
-                moves += self._found(places[keyword], keyword, int(match[2]), -1 if match[1] == "LTV" else 1, naxis)
-            elif match := _WCS_AXIS.match(keyword):
-                expected.add((f"CRPIX{match[1]}{match[2]}", int(match[1])))
-                kind = str(self.template.value(keyword)) if keyword.startswith("CTYPE") else ""
-                if kind == "MULTISPE":
-                    expected.add((f"LTV{match[1]}", int(match[1])))
-                elif kind.endswith("-TAB"):
-                    tables.add(str(self.template.value(f"PS{match[1]}_0{match[2]}")))
-            elif match := _PHYSICAL_AXIS.match(keyword):
-                expected.add((f"LTV{match[1]}", int(match[1])))
+        for keyword, axis, letter in known.types:
+            kind = str(self.template.value(keyword))
+            if kind == "MULTISPE":
+                expected.add((f"LTV{axis}", axis))
+            elif kind.endswith("-TAB"):
+                tables.add(str(self.template.value(f"PS{axis}_0{letter}")))
         self._places = tuple(place for place, _ in moves)
         self.moves = Moves([move for _, move in moves])
         self.tables = frozenset(tables)

@@ -69,7 +69,10 @@ class Gnomonic:
     @classmethod
     def of(cls, parts: Sequence[Any]) -> "Gnomonic":
         """Make one of what JSON made of its parts."""
-        return cls(*map(_frozen, parts))
+        *vectors, shift, axes = parts
+        rows = None if shift is None else tuple([tuple(map(tuple, row)) for row in shift])
+        known: list[Any] = [*map(tuple, vectors), rows, tuple(axes)]
+        return cls(*known)
 
     @property
     def pixel_size(self) -> float:
@@ -131,10 +134,6 @@ class Gnomonic:
 
 
 _parts = attrgetter(*(field.name for field in fields(Gnomonic)))
-
-
-def _frozen(part: Any) -> Any:
-    return tuple(map(_frozen, part)) if isinstance(part, list) else part
 
 
 def _degrees(chord: float) -> float:
