@@ -398,7 +398,7 @@ class Repository:
         if not (wait or request.plain):
             raise WouldWait
         image = self.open(selection.record, wait=wait)
-        if image.compressed and not wait:
+        if not wait and (image.compressed or image.beside):
             raise WouldWait
         plugin = self.datasets[selection.record.dataset]
         neighbours = Neighbours(self, plugin, wait=wait)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imageserv.core.errors import NotFoundFault, UsageFault
@@ -113,8 +114,7 @@ def create_app(service: Service) -> Router:
         _route("/healthz", health),
         _route("/metrics", counters),
     ]
-    # A router alone: the two layers of Starlette's own application that answer for what goes wrong would stand around
-    # the edge, which does.
+    # A router alone: the layers of Starlette's own application answer for what goes wrong, which the edge does.
     return Router(
         routes,
         redirect_slashes=False,  # an unknown path is unknown: clients that probe for siblings take it for an answer
@@ -191,4 +191,7 @@ class _Resource:
 
 
 async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
-    raise NotFoundFault(f"there is nothing at {Request(scope).url.path}")
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+    else:
+        raise NotFoundFault(f"there is nothing at {Request(scope).url.path}")

@@ -1,10 +1,9 @@
-"""What surrounds every request: its id, its line in the log, CORS, and a last resort for what nobody caught."""
+"""What surrounds every request: its id, its line in the log, CORS, and the answer where one is refused or fails."""
 
 import asyncio
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,12 +57,6 @@ class Edge:
         request.state.id = identifier = os.urandom(8).hex()
         status, size = 0, 0
 
-        loop, stalled = asyncio.get_running_loop(), False
-
-        def give_up(task: asyncio.Task[Any] | None) -> None:
-            nonlocal stalled
-            stalled = task is not None and task.cancel()
-
         async def send_on(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
@@ -71,26 +64,24 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode()), *_FOR_BROWSERS]
             elif scope["method"] != "HEAD":
                 size += len(message.get("body", b""))
-            # What asyncio.timeout does, which is more to come by than all else of most messages.
-            patience = loop.call_later(_STALL, give_up, asyncio.current_task())
             try:
-                await send(message)
-            except asyncio.CancelledError:
-                if stalled:
-                    raise ClientDisconnect from None
-                raise
-            finally:
-                patience.cancel()
+                async with asyncio.timeout(_STALL):
+                    await send(message)
+            except TimeoutError as error:  # only this one is the client's: a file system's is a fault like others
+                raise ClientDisconnect from error
 
         try:
-            await self._app(scope, receive, send_on)
+            try:
+                await self._app(scope, receive, send_on)
+            except ClientDisconnect:
+                raise
+            except Exception as error:
+                if status:  # part of an answer is out: all that is left is to break it off
+                    log_fault(request, error)
+                else:
+                    await error_response(request, error)(scope, receive, send_on)
         except ClientDisconnect:
             status = 499  # as nginx logs it: nobody is there to be answered, or takes the answer
-        except Exception as error:
-            if status:  # part of an answer is out: all that is left is to break it off
-                log_fault(request, error)
-            else:
-                await error_response(request, error)(scope, receive, send_on)
         finally:
             self._report(request, status, size, time.perf_counter() - started)
 

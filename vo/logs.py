@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 requests = logging.getLogger("imageserv.requests")
-"""Where each request is reported, with its facts as ``extra={"facts": {...}}``."""
+"""Where each request is reported; the record has its facts as `facts`."""
 
 
 _encode = json.JSONEncoder(default=str).encode
@@ -21,9 +21,6 @@ class _Report(logging.LogRecord):
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
         self.facts = facts
-
-
-_ALIKE = vars(logging.LogRecord(requests.name, logging.INFO, __file__, 0, "", (), None))
 
 
 def report(facts: Mapping[str, Any]) -> None:
@@ -53,6 +50,9 @@ class JsonFormatter(logging.Formatter):
 
 # No line tells of threads, processes and tasks, so no record need ask.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+_ALIKE = vars(logging.LogRecord(requests.name, logging.INFO, __file__, 0, "", (), None))
+"""What all reports have in common."""
 
 CONFIG: dict[str, Any] = {
     "version": 1,

@@ -164,8 +164,10 @@ async def _multipart(request: Request, body: bytes, most: int) -> tuple[tuple[st
     if body.count(b"\r\n--" + options.get(b"boundary", b"")) > most:
         raise LimitFault(f"the request has more than {most} parameters")
     size = len(body)  # bounded already, so its parts are
+    # With an application in the scope, one around ours, Starlette raises what that answers.
+    scope = {name: value for name, value in request.scope.items() if name != "app"}
     try:
-        async with Request(request.scope, replay).form(max_files=0, max_fields=most, max_part_size=size) as form:
+        async with Request(scope, replay).form(max_files=0, max_fields=most, max_part_size=size) as form:
             return tuple((name, value) for name, value in form.multi_items() if isinstance(value, str))
     except MultiPartException as error:
         raise UsageFault(f"the body is not usable multipart/form-data: {error.message}") from error

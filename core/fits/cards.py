@@ -261,7 +261,7 @@ class HeaderTemplate:
         return bytes(header)
 
 
-@lru_cache(maxsize=16)  # the images of a survey have the same keywords
+@lru_cache(maxsize=64)  # many images of a survey have the same keywords
 def places_of(keywords: Iterable[bytes]) -> Mapping[str, Sequence[int]]:
     """Return where each keyword is among those of a header (`HeaderTemplate.keywords`): numbers, from 0."""
     places: dict[str, list[int]] = {}

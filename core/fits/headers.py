@@ -37,6 +37,9 @@ _OF_THE_ARRAY = re.compile(
     r"(NAXIS\d+|BSCALE|BZERO|BLANK|GROUPS|PCOUNT|GCOUNT|WCSAXES[A-Z]?|WCSNAME[A-Z]?|LTV\d+|LTM\d+_\d+"
     r"|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d+[A-Z]?|(PC|CD|PV|PS)\d+_\d+[A-Z]?|[AB]P?_(ORDER|\d+_\d+))$"
 )
+_BEGINNINGS = frozenset({"CR", "CT", "CD", "PC", "LT", "CN"})
+"""First letters of the keywords that one of the patterns of offsets and axes matches."""
+
 _OF_A_PLACE = ("SIMPLE", "XTENSION", "EXTEND", "NEXTEND", "EXTNAME", "EXTVER", "EXTLEVEL", "INHERIT")
 """What a header says of where in a file it is."""
 
@@ -115,12 +118,13 @@ class _OfPixels(NamedTuple):
     types: Sequence[tuple[str, int, str]]
 
 
-@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+@lru_cache(maxsize=64)  # many images of a survey have the same keywords
 def _of_pixels(keywords: tuple[bytes, ...]) -> _OfPixels:
     offsets: list[tuple[str, int, int]] = []
     expected: set[tuple[str, int]] = set()
     types: list[tuple[str, int, str]] = []
-    for keyword in places_of(keywords):
+    # Most keywords have nothing to do with pixels: those that may begin alike.
+    for keyword in (keyword for keyword in places_of(keywords) if keyword[:2] in _BEGINNINGS):
         if match := _REFERENCE_PIXEL.match(keyword):
             offsets.append((keyword, int(match[1]), -1))
         elif match := _OTHER_OFFSET.match(keyword):

@@ -167,8 +167,6 @@ class OpenImage:
 
     def at_hand(self, data: Sequence[Data]) -> bool:
         """Tell whether a cutout's data, of planes that are not compressed, are written at once: few, all in memory."""
-        if self.beside:
-            return False
         return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(
             self._file.in_memory(part) if isinstance(part, np.ndarray) else not part.nbytes for part in data
         )

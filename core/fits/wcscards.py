@@ -82,12 +82,13 @@ def sound_cards(header: bytes) -> Cards:
     return Cards(cards, values)
 
 
-@lru_cache(maxsize=16)  # the images of a survey have the same keywords
+@lru_cache(maxsize=64)  # many images of a survey have the same keywords
 def _places_of_wcs(keywords: tuple[bytes, ...]) -> Sequence[tuple[str, type | UnionType, Sequence[int]]]:
     """Return the keywords about the WCS, the types that their values must have, and their places, the last first."""
     found = ((keyword, _wanted(keyword), places[::-1]) for keyword, places in places_of(keywords).items())
     return [(keyword, wanted, places) for keyword, wanted, places in found if wanted is not None]
 
 
+@lru_cache(maxsize=4096)  # and nearly all the same of those that are about the WCS
 def _wanted(keyword: str) -> type | UnionType | None:
     return int | float if _NUMBERS.match(keyword) else str if _STRINGS.match(keyword) else None

@@ -84,7 +84,7 @@ class Connections:
 
     def _another(self) -> sqlite3.Connection:
         if self._closed:
-            raise UnavailableFault("the registry is closed")
+            raise UnavailableFault("the registry is closed") from None
         self.check()
         connection = connect(self._path, writable=False)
         try:

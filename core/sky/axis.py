@@ -24,7 +24,7 @@ def axes_of_type(header: Mapping[str, Any], *types: str) -> list[int]:
     return [axis for axis, keyword in ctypes_of(tuple(header)) if str(header[keyword])[:4] in types]
 
 
-@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+@lru_cache(maxsize=64)  # many images of a survey have the same keywords
 def ctypes_of(keywords: Sequence[str]) -> Sequence[tuple[int, str]]:
     """Return which of a header's keywords are CTYPEs of the primary WCS: axes from 0 on, in order, and these."""
     return sorted((int(match[1]) - 1, keyword) for keyword in keywords if (match := _CTYPE.match(keyword)))

@@ -225,7 +225,7 @@ def gnomonic(
     )
 
 
-@lru_cache(maxsize=64)  # the images of a survey have the same
+@lru_cache(maxsize=64)  # many images of a survey have the same
 def _are_plain(keywords: Sequence[str]) -> bool:
     return not any(keyword[:2] in _OTHERWISE for keyword in keywords)
 

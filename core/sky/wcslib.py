@@ -349,7 +349,7 @@ class _Kinds:
     has_orders: bool
 
 
-@lru_cache(maxsize=64)  # the images of a survey have the same keywords
+@lru_cache(maxsize=64)  # many images of a survey have the same keywords
 def _kinds(keywords: Sequence[str]) -> _Kinds:
     terms: dict[str, list[tuple[str, int, int]]] = {"A": [], "B": []}
     for keyword in keywords:
@@ -388,15 +388,16 @@ def _frame_of(wcs: Any) -> tuple[BaseCoordinateFrame, Array | None]:
     parameters = wcs.wcs
     types = str(parameters.ctype[parameters.lng])[:4], str(parameters.ctype[parameters.lat])[:4]
     if types not in _SETTLED:
-        frame = wcs_to_celestial_frame(wcs)
-        return frame, _rotation_from_icrs(frame)
+        other: Any = wcs_to_celestial_frame(wcs)
+        return other, _rotation_from_icrs(other)
     key = types, parameters.radesys, str(parameters.equinox)  # as text, for nan is not itself
-    if key not in _frames:
+    found = _frames.get(key)
+    if found is None:
         if len(_frames) >= _MOST_FRAMES:
             _frames.clear()
-        frame = wcs_to_celestial_frame(wcs)
-        _frames[key] = frame, _rotation_from_icrs(frame)
-    return _frames[key]
+        frame: Any = wcs_to_celestial_frame(wcs)
+        found = _frames[key] = frame, _rotation_from_icrs(frame)
+    return found
 
 
 def _rotation_from_icrs(frame: BaseCoordinateFrame) -> Array | None:

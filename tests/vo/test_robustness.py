@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from imageserv.core.config import load
 from imageserv.core.demo_build import build
-from imageserv.core.errors import ConfigurationFault, UnavailableFault
+from imageserv.core.errors import ConfigurationFault, NotFoundFault, UnavailableFault
 from imageserv.core.service import open_service
 from imageserv.vo.edge import Edge
 from imageserv.vo.images import Budget, CutoutResponse
@@ -189,6 +189,23 @@ def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(asyncio.wait_for(Edge(app, metrics)(_scope(), receive, send), 30))
     assert [type(error) for error in told] == [ClientDisconnect]
+    assert 'status="499"' in metrics.text()
+
+
+def test_a_client_that_does_not_take_its_refusal_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageserv.vo.edge._STALL", 0.05)
+    metrics = Metrics()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise NotFoundFault("there is no such image")
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(60)
+
+    asyncio.run(asyncio.wait_for(Edge(app, metrics)(_scope(), receive, send), 30))
     assert 'status="499"' in metrics.text()
 
 
