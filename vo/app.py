@@ -117,7 +117,7 @@ def create_app(service: Service) -> Router:
     # A router alone: the layers of Starlette's own application answer for what goes wrong, which the edge does.
     return Router(
         routes,
-        redirect_slashes=False,  # an unknown path is unknown: clients that probe for siblings take it for an answer
+        redirect_slashes=False,  # clients that probe for siblings of a path would take a redirect for an answer
         default=_no_such_path,
         lifespan=lifespan,
         middleware=[

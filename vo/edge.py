@@ -75,7 +75,7 @@ class Edge:
                 await self._app(scope, receive, send_on)
             except ClientDisconnect:
                 raise
-            except Exception as error:
+            except Exception as error:  # its client is told what was wrong; what is our fault is logged
                 if status:  # part of an answer is out: all that is left is to break it off
                     log_fault(request, error)
                 else:

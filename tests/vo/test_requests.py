@@ -1,5 +1,6 @@
 """How parameters arrive: query strings, forms, multipart, JSON, and bodies that are none of these or too long."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from imageserv.core.config import load
 from imageserv.core.errors import UsageFault
 from imageserv.core.service import Service, open_service
+from imageserv.vo.app import create_app
 from imageserv.vo.requests import load_json
 
 V1 = "/api/image/v1/DC_W13_Stripe82"
@@ -148,3 +152,32 @@ def test_more_parameters_than_can_be_read_at_once_are_refused(archive: Path, ser
             response = client.post(V1, params=QUERY, content=part * count + end, headers={"Content-Type": kind})
             assert response.status_code == status, response.text[:300]
     service.close()
+
+
+def test_the_application_works_within_another(service: Service) -> None:
+    """Starlette then raises otherwise than it does alone."""
+    within = Starlette(routes=[Mount("/", app=create_app(service))])
+
+    async def answered() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(within), base_url="http://within") as client:
+            kind = {"Content-Type": "multipart/form-data; boundary=a"}
+            return await client.post(
+                V1, content=b"--a\r\nContent-Disposition: form-data\r\n\r\n1\r\n--a--\r\n", headers=kind
+            )
+
+    response = asyncio.run(answered())
+    assert (response.status_code, response.json()["exception"]) == (400, "UsageFault"), response.text
+
+
+def test_a_websocket_is_closed_at_once(service: Service) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "websocket", "path": V1 + "/x", "root_path": "", "headers": [], "subprotocols": []}
+    asyncio.run(create_app(service)(scope | {"query_string": b"", "client": None}, receive, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]
