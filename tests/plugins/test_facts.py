@@ -171,3 +171,10 @@ def test_time_scales() -> None:
     unknown = facts(("TIMESYS", "LOCAL"))
     assert unknown.scale() is None
     assert "LOCAL" in unknown.warnings[0]
+
+
+@pytest.mark.parametrize("text", ["2005-13-27", "2005-02-29", "2005-09-27T25:05:35", "2005-09-27T09:60:35"])
+def test_what_no_calendar_or_clock_has_is_no_date(text: str) -> None:
+    facts = Facts()
+    assert facts.date(text, "utc", "DATE-OBS") is None
+    assert facts.warnings == [f"DATE-OBS: {text!r} is no date such as 2005-09-27T09:05:35"]

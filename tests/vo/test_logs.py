@@ -3,6 +3,8 @@
 import json
 import logging
 import logging.config
+import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -55,3 +57,14 @@ def test_requests_are_logged_and_libraries_only_warn(capsys: pytest.CaptureFixtu
         logging.getLogger("imageserv").setLevel(ours)
     (written,) = capsys.readouterr().err.splitlines()
     assert json.loads(written)["status"] == 200
+
+
+def test_a_request_is_reported_with_the_moment(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="imageserv")
+    before = time.time()
+    logs.report({"status": 200})
+    after = time.time()
+    (record,) = caplog.records
+    line = json.loads(logs.JsonFormatter().format(record))
+    assert before - 0.001 <= datetime.fromisoformat(line.pop("time")).timestamp() <= after
+    assert line == {"level": "info", "logger": "imageserv.requests", "status": 200}

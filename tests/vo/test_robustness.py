@@ -112,9 +112,12 @@ def test_cutouts_under_way_are_counted_until_they_are_sent() -> None:
     asyncio.run(response({"type": "http", "method": "GET"}, receive, send))
     assert b"".join(sent) == bytes(content) and len(sent) == 12
     dropped = CutoutResponse(content, {}, "application/fits", budget)  # its client went away before
-    del dropped
+    del dropped, response
     gc.collect()
-    CutoutResponse(content, {}, "application/fits", budget)
+    another = CutoutResponse(content, {}, "application/fits", budget)
+    with pytest.raises(UnavailableFault, match="busy"):  # none was counted out twice
+        CutoutResponse(content, {}, "application/fits", budget)
+    del another
 
 
 def test_more_cutouts_than_memory_is_allowed_for_are_put_off(archive: Path, serve: Callable[..., Any]) -> None:
