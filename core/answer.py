@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .fits.cards import make_card
 from .record import ImageRecord
@@ -37,8 +37,7 @@ _NEARLY_ALL = 0.999999
 """What is missing one pixel is not covered, however many there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What was asked and what was delivered.
 
     Attributes

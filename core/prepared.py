@@ -1,6 +1,6 @@
 """A cutout that is planned, and not yet written: all is known of the answer but its pixels."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .answer import Report
 from .errors import WouldWait
@@ -9,8 +9,7 @@ from .fits.output import Cutout, write
 from .selection import Selection
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedCutout:
+class PreparedCutout(NamedTuple):
     """What a repository is about to answer.
 
     Attributes

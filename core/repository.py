@@ -90,6 +90,7 @@ class Repository:
         self._limits = service.limits
         self._plugins = Plugins(config, service.extensions)
         self.datasets: Mapping[str, DatasetPlugin] = self._plugins.datasets
+        self._by_name = {plugin.name.lower(): plugin for plugin in self.datasets.values()}
         cache = UnpackedCache(service.cache, service.cache_bytes, service.limits.max_unpacked_bytes)
         self._files = FileStore(config.root, cache)
         self.registry: WritableRegistry = open_registry(config.registry, writable=writable)
@@ -109,10 +110,11 @@ class Repository:
         NotFoundFault
             Raised if the repository has no such dataset.
         """
-        for plugin in self.datasets.values():
-            if plugin.name.lower() == name.lower():
-                return plugin
-        raise NotFoundFault(f"{self.name} has no dataset {name!r}; it has {', '.join(self.datasets)}", parameter="ds")
+        try:
+            return self._by_name[name.lower()]
+        except KeyError:
+            known = ", ".join(self.datasets)
+            raise NotFoundFault(f"{self.name} has no dataset {name!r}; it has {known}", parameter="ds") from None
 
     def authorise(self, dataset: str, headers: Mapping[str, str], *, wait: bool = True) -> None:
         """Ask the plugins whether a client may have images of a dataset; raises what they raise.
@@ -412,7 +414,7 @@ class Repository:
         )
         if neighbours.asked or image.record is not selection.record:
             others = tuple(record for record in neighbours.opened if record.science_id != image.record.science_id)
-            selection = replace(selection, record=image.record, others=others if neighbours.asked else None)
+            selection = selection._replace(record=image.record, others=others if neighbours.asked else None)
         return PreparedCutout(image, cutout, report, selection)
 
     def cutout_headers(self, selection: Selection, request: CutoutRequest) -> str:

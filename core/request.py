@@ -1,8 +1,8 @@
 """What a request wants of one image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from .sky.stencil import Box, Circle, Interval, Section, Stencil
 
@@ -17,8 +17,7 @@ _SMALL = 0.25
 """Degrees."""
 
 
-@dataclass(frozen=True, slots=True)
-class CutoutRequest:
+class CutoutRequest(NamedTuple):
     """What to cut out of an image, and how much of it to give.
 
     Attributes
@@ -44,7 +43,7 @@ class CutoutRequest:
     time: Interval | None = None
     pol: tuple[str, ...] = ()
     as_tiles: bool = False
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def plain(self) -> bool:

@@ -1,13 +1,12 @@
 """How a request names one image, and the image that it means."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .dataset import DataId
-from .record import FileStamp, ImageRecord
+from .record import ImageRecord
 
 
-@dataclass(frozen=True, slots=True)
-class ByPosition:
+class ByPosition(NamedTuple):
     """The image closest to a place: ICRS degrees, and the band if the dataset has bands.
 
     Attributes
@@ -22,15 +21,13 @@ class ByPosition:
     anywhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ByDataId:
+class ByDataId(NamedTuple):
     """The image of a data id, complete and checked."""
 
     data_id: DataId
 
 
-@dataclass(frozen=True, slots=True)
-class ByScienceId:
+class ByScienceId(NamedTuple):
     """The image of a science id."""
 
     science_id: int
@@ -40,8 +37,7 @@ Selector = ByPosition | ByDataId | ByScienceId
 """How a request names one image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The image that a request means.
 
     Attributes
@@ -58,19 +54,11 @@ class Selection:
     others: tuple[ImageRecord, ...] | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """A text that changes when a stored file does."""
-        files = [f"{file.path} {file.size} {file.mtime_ns}" for file in self._files]
-        return " ".join([self.publisher_did, *files])
-
-    @property
-    def modified(self) -> float | None:
-        """When the last of the stored files was, in seconds since 1970.
+    def state(self) -> tuple[str, int | None]:
+        """A text that changes when a stored file does, and when the last of these was modified, in seconds since 1970.
 
         None if the answer depends on which other images there are: when one of them came or went no file tells.
         """
-        return None if self.others is not None else max([file.mtime_ns for file in self._files]) / 1e9
-
-    @property
-    def _files(self) -> list[FileStamp]:
-        return [file for record in (self.record, *(self.others or ())) for file in (record.file, *record.beside)]
+        files = [file for record in (self.record, *(self.others or ())) for file in (record.file, *record.beside)]
+        fingerprint = " ".join([self.publisher_did, *[f"{file.path} {file.size} {file.mtime_ns}" for file in files]])
+        return fingerprint, None if self.others is not None else max([file.mtime_ns for file in files]) // 10**9

@@ -15,7 +15,6 @@ was asked for is given: pixels beyond the parent have the numbers that they woul
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -82,7 +81,7 @@ def cut_patches(image: OpenImage, request: CutoutRequest, neighbours: Neighbours
     if stencil is None or (isinstance(stencil, Section) and any(span is not None for span in stencil.ranges[2:])):
         return cut(image, request, drop=drop)
     grid_offset(image, image)  # is it a plane of the sky at all?
-    window(image, replace(request, stencil=None))  # BAND, TIME and POL take all of it or nothing
+    window(image, request._replace(stencil=None))  # BAND, TIME and POL take all of it or nothing
     asked = _asked(image, stencil)
     if asked is not None:
         check_size(image, request, asked)

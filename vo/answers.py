@@ -1,8 +1,5 @@
 """From an image and what is wanted of it to HTTP's response: what v1 and SODA share."""
 
-from collections.abc import Mapping
-
-from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
 from imageserv.core.answer import TILES, Report
@@ -12,7 +9,20 @@ from imageserv.core.request import CutoutRequest
 from imageserv.core.selection import Selection
 from imageserv.core.sky.stencil import Section
 
-from .images import Budget, CutoutResponse, FileResponse, entity_tag, image_headers, not_modified
+from .images import (
+    Budget,
+    Conditions,
+    CutoutResponse,
+    FileResponse,
+    RawHeaders,
+    Validators,
+    entity_tag,
+    http_date,
+    image_headers,
+    is_unchanged,
+    unchanged_response,
+    visible,
+)
 from .threads import Threads
 
 
@@ -22,14 +32,14 @@ def cutout_name(selection: Selection, request: CutoutRequest, *, as_tiles: bool)
 
 
 def whole_response(
-    repository: Repository, selection: Selection, asked: Headers, media_type: str, threads: Threads
+    repository: Repository, selection: Selection, asked: Conditions, media_type: str, threads: Threads
 ) -> Response:
     """Answer with the stored file or a part of it, or 304. Looks at the file; it is read while it is sent.
 
     Parameters
     ----------
     asked
-        The request's headers, as `imageserv.vo.images.conditions` gives them.
+        The request's, as `imageserv.vo.images.conditions` gives them.
     media_type
         That was chosen; the answer's is without parameters, for a file is given as it is.
     threads
@@ -43,22 +53,20 @@ def whole_response(
     stored = repository.whole(selection)
     width, height = stored.shape
     pixels = Section(((0, width), (0, height)))
-    headers = image_headers(
-        _lines(Report(selection.publisher_did, pixels, pixels, selection.candidates)),
-        filename=stored.name,
-        etag=entity_tag(selection.publisher_did, stored.size, stored.mtime, media_type),
-        modified=stored.mtime,
-    )
-    if not_modified(asked, headers):
-        return Response(None, 304, headers)
-    return FileResponse(stored.path, stored.size, asked, headers, _plain(media_type), threads)
+    tag = entity_tag(selection.publisher_did, stored.size, stored.mtime, media_type)
+    validators = Validators(tag, http_date(int(stored.mtime)))
+    report = Report(selection.publisher_did, pixels, pixels, selection.candidates)
+    headers = image_headers(stored.name, validators) + _lines(report)
+    if is_unchanged(asked, validators):
+        return unchanged_response(headers)
+    return FileResponse(stored.path, stored.size, asked, validators, headers, _plain(media_type), threads)
 
 
 def cutout_response(
     repository: Repository,
     selection: Selection,
     request: CutoutRequest,
-    asked: Headers,
+    asked: Conditions,
     media_type: str,
     budget: Budget,
     *,
@@ -82,14 +90,12 @@ def cutout_response(
     """
     prepared = repository.prepare(selection, request, wait=wait)
     current, as_tiles = prepared.selection, prepared.cutout.as_tiles
-    headers = image_headers(
-        _lines(prepared.report),
-        filename=cutout_name(selection, request, as_tiles=as_tiles),
-        etag=entity_tag(current.fingerprint, selection.candidates, request, media_type),
-        modified=current.modified,
-    )
-    if not_modified(asked, headers):  # told before a pixel is read
-        return Response(None, 304, headers)
+    files, modified = current.state
+    tag = entity_tag(files, selection.candidates, request, media_type)
+    validators = Validators(tag, None if modified is None else http_date(modified))
+    headers = image_headers(cutout_name(selection, request, as_tiles=as_tiles), validators) + _lines(prepared.report)
+    if is_unchanged(asked, validators):  # told before a pixel is read
+        return unchanged_response(headers)
     content = prepared.write(wait=wait)
     return CutoutResponse(content, headers, media_type if as_tiles else _plain(media_type), budget)
 
@@ -105,14 +111,19 @@ def _plain(media_type: str) -> str:
     return media_type.partition(";")[0]
 
 
-def _lines(report: Report) -> Mapping[str, str]:
+def _lines(report: Report) -> RawHeaders:
     """Return the report, a header for each of its cards; what cannot be told has none."""
-    facts = {
-        "Parent": report.parent,
-        "Requested": report.requested,
-        "Delivered": report.delivered,
-        "Clipped": str(report.clipped).lower(),
-        "Coverage": report.coverage,
-        "Candidates": report.candidates,
-    }
-    return {name: str(value) for name, value in facts.items() if value is not None}
+    delivered = str(report.delivered).encode()
+    lines = [
+        (b"x-imageserv-parent", visible(report.parent)),
+        (b"x-imageserv-delivered", delivered),
+        (b"x-imageserv-clipped", b"true" if report.clipped else b"false"),
+        (b"x-imageserv-candidates", b"%d" % report.candidates),
+    ]
+    if report.requested is not None:
+        requested = delivered if report.requested is report.delivered else str(report.requested).encode()
+        lines += [
+            (b"x-imageserv-requested", requested),
+            (b"x-imageserv-coverage", str(report.coverage).encode()),
+        ]
+    return lines

@@ -168,14 +168,14 @@ class _Resource:
         self._allowed = ", ".join((*methods, "OPTIONS"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        request.state.dialect = self._dialect
-        if request.method in self._methods:
+        request, method = Request(scope, receive), scope["method"]
+        scope["state"]["dialect"] = self._dialect
+        if method in self._methods:
             response = await self._endpoint(request)
-        elif request.method == "OPTIONS":
+        elif method == "OPTIONS":
             response = self._preflight()
         else:
-            fault = UsageFault(f"{request.method} is no method of this resource; it takes {self._allowed}")
+            fault = UsageFault(f"{method} is no method of this resource; it takes {self._allowed}")
             response = error_response(request, fault, status=405)
             response.headers["Allow"] = self._allowed
         await response(scope, receive, send)

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -270,7 +269,7 @@ def _write_image(
 
         _write(output or plain_name(stored.name), copy, force=force)
         return
-    answer = repository.cutout(selection, replace(request, as_tiles=as_tiles))
+    answer = repository.cutout(selection, request._replace(as_tiles=as_tiles))
     name = plain_name(cutout_name(selection, request, as_tiles=answer.as_tiles))
     _write(output or name, lambda file: file.write(answer.content), force=force)
     report = answer.report

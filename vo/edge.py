@@ -53,8 +53,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request = Request(scope, receive)
-        request.state.id = identifier = os.urandom(8).hex()
+        identifier = os.urandom(8).hex()
+        scope.setdefault("state", {})["id"] = identifier
         status, size = 0, 0
 
         async def send_on(message: Message) -> None:
@@ -77,23 +77,24 @@ class Edge:
                 raise
             except Exception as error:  # its client is told what was wrong; what is our fault is logged
                 if status:  # part of an answer is out: all that is left is to break it off
-                    log_fault(request, error)
+                    log_fault(Request(scope), error)
                 else:
-                    await error_response(request, error)(scope, receive, send_on)
+                    await error_response(Request(scope), error)(scope, receive, send_on)
         except ClientDisconnect:
             status = 499  # as nginx logs it: nobody is there to be answered, or takes the answer
         finally:
-            self._report(request, status, size, time.perf_counter() - started)
+            self._report(scope, status, size, time.perf_counter() - started)
 
-    def _report(self, request: Request, status: int, size: int, seconds: float) -> None:
-        self._metrics.count(getattr(request.scope.get("route"), "path", "other"), status, size, seconds)
-        query: bytes = request.scope["query_string"]
-        known: Mapping[str, object] = request.scope["state"]
+    def _report(self, scope: Scope, status: int, size: int, seconds: float) -> None:
+        self._metrics.count(getattr(scope.get("route"), "path", "other"), status, size, seconds)
+        query: bytes = scope["query_string"]
+        known: Mapping[str, object] = scope["state"]
+        client = scope.get("client")  # an address and a port
         facts = {
             "id": known["id"],
-            "client": request.client.host if request.client else None,
-            "method": request.method,
-            "target": (request.scope["path"] + ("?" + query.decode("latin-1") if query else ""))[:2000],
+            "client": client[0] if client else None,
+            "method": scope["method"],
+            "target": (scope["path"] + ("?" + query.decode("latin-1") if query else ""))[:2000],
             "status": status,
             "bytes": size,
             "ms": round(seconds * 1000, 3),

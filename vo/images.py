@@ -10,10 +10,9 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -32,19 +31,39 @@ _SAFE = "!#$&'()*+,/:;=?@[]~% "
 _VISIBLE = re.compile(f"[A-Za-z0-9_.{re.escape(_SAFE)}-]*")
 
 # What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
-_IDLE = {
-    "GET": (),
-    "HEAD": ("range", "if-range"),
-    "POST": ("range", "if-range", "if-none-match", "if-modified-since"),
+_CONDITIONS = {
+    "GET": (b"if-none-match", b"if-modified-since", b"range", b"if-range"),
+    "HEAD": (b"if-none-match", b"if-modified-since"),
+    "POST": (),
 }
 
+RawHeaders = list[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case, and values."""
 
-def conditions(request: Request) -> Headers:
-    """Return the request's headers, without those conditions and ranges that its method does not have."""
-    idle = _IDLE[request.method]
-    if not idle:
-        return request.headers
-    return Headers({name: value for name, value in request.headers.items() if name not in idle})
+Conditions = Mapping[str, str]
+"""Headers of a request that decide whether an answer is sent, and how much of it."""
+
+
+class Validators(NamedTuple):
+    """What tells whether an answer is still the same (RFC 9110 section 8.8).
+
+    Attributes
+    ----------
+    etag
+        From `entity_tag`.
+    modified
+        Last-Modified, from `http_date`; None if that does not tell when the answer was another.
+    """
+
+    etag: str
+    modified: str | None
+
+
+def conditions(request: Request) -> Conditions:
+    """Return those of a request's headers that are conditions, or a range, and that its method can have."""
+    wanted = _CONDITIONS[request.scope["method"]]
+    sent = reversed(request.headers.raw)  # of two the first counts
+    return {name.decode(): value.decode("latin-1") for name, value in sent if name in wanted}
 
 
 def entity_tag(*parts: object) -> str:
@@ -57,50 +76,47 @@ def plain_name(name: str) -> str:
     return _UNPLAIN.sub("-", name)[-160:].lstrip(".-") or "image"
 
 
-def image_headers(report: Mapping[str, str], *, filename: str, etag: str, modified: float | None) -> dict[str, str]:
-    """Write the headers that an image's answers share, 304 included.
-
-    Parameters
-    ----------
-    report
-        What was asked and delivered, by the rest of the header's name after ``X-ImageServ-``.
-    filename
-        Suggested to the client, as `plain_name` writes it.
-    etag
-        From `entity_tag`.
-    modified
-        When the stored file was, in seconds since 1970; None if that does not tell when the answer was another.
-    """
-    return {
-        "Content-Disposition": f'attachment; filename="{plain_name(filename)}"',
-        "ETag": etag,
-        **({} if modified is None else {"Last-Modified": _date(int(modified))}),
-        "Vary": "Accept",
-        # A header holds visible ASCII; an identifier may come from a file's name.
-        **{f"X-ImageServ-{name}": _visible(value) for name, value in report.items()},
-    }
+def image_headers(filename: str, validators: Validators) -> RawHeaders:
+    """Write the headers that an image's answers share, 304 included; the file's name is one by `plain_name`."""
+    headers = [
+        (b"content-disposition", f'attachment; filename="{plain_name(filename)}"'.encode()),
+        (b"etag", validators.etag.encode()),
+        (b"vary", b"Accept"),
+    ]
+    if validators.modified is not None:
+        headers.append((b"last-modified", validators.modified.encode()))
+    return headers
 
 
 @lru_cache(maxsize=1024)
-def _date(seconds: int) -> str:
+def http_date(seconds: int) -> str:
+    """Write a moment, in seconds since 1970 (RFC 9110 section 5.6.7)."""
     return formatdate(seconds, usegmt=True)
 
 
-def _visible(value: str) -> str:
-    return value if _VISIBLE.fullmatch(value) else quote(value, safe=_SAFE)
+def visible(value: str) -> bytes:
+    """Write the value of a header, which is of visible ASCII: an identifier may come from a file's name."""
+    return (value if _VISIBLE.fullmatch(value) else quote(value, safe=_SAFE)).encode()
 
 
-def not_modified(asked: Headers, headers: Mapping[str, str]) -> bool:
+def is_unchanged(asked: Conditions, validators: Validators) -> bool:
     """Say whether a GET or HEAD is answered with 304 (RFC 9110 sections 13.1.2, 13.1.3 and 13.2.2)."""
     if (tags := asked.get("if-none-match")) is not None:
         # Section 13.1.2: weak tags compare alike.
-        return tags.strip() == "*" or headers["ETag"] in (tag.strip().removeprefix("W/") for tag in tags.split(","))
-    if "Last-Modified" in headers and (since := asked.get("if-modified-since")) is not None:
+        return tags.strip() == "*" or validators.etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
+    if validators.modified is not None and (since := asked.get("if-modified-since")) is not None:
         try:
-            return parsedate_to_datetime(headers["Last-Modified"]) <= parsedate_to_datetime(since)
+            return parsedate_to_datetime(validators.modified) <= parsedate_to_datetime(since)
         except (ValueError, TypeError):  # no date, or one without a time zone
             return False
     return False
+
+
+def unchanged_response(headers: RawHeaders) -> Response:
+    """Answer 304: the client has what it asks for."""
+    response = Response(None, 304)
+    response.raw_headers += headers
+    return response
 
 
 class Budget:
@@ -143,7 +159,7 @@ class CutoutResponse(Response):
     content
         The FITS file.
     headers
-        From `image_headers`.
+        Beside those of its length and type.
     media_type
         Of the file.
     budget
@@ -155,10 +171,11 @@ class CutoutResponse(Response):
         Raised if the budget is used up.
     """
 
-    def __init__(self, content: memoryview, headers: Mapping[str, str], media_type: str, budget: Budget) -> None:
+    def __init__(self, content: memoryview, headers: RawHeaders, media_type: str, budget: Budget) -> None:
         budget.take(content.nbytes)
         self._budget, self._counted = budget, content.nbytes
-        super().__init__(content, 200, headers, media_type)
+        super().__init__(content, 200, media_type=media_type)
+        self.raw_headers += headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send in pieces: each waits until the client has taken most of those before."""
@@ -196,9 +213,11 @@ class FileResponse(Response):
     size
         Its size in bytes, as the repository knows it.
     asked
-        The request's headers.
+        The request's, as `conditions` gives them.
+    validators
+        Of the file.
     headers
-        From `image_headers`.
+        Beside those of its length and type.
     media_type
         Of the file.
     threads
@@ -211,9 +230,16 @@ class FileResponse(Response):
     """
 
     def __init__(
-        self, path: Path, size: int, asked: Headers, headers: Mapping[str, str], media_type: str, threads: Threads
+        self,
+        path: Path,
+        size: int,
+        asked: Conditions,
+        validators: Validators,
+        headers: RawHeaders,
+        media_type: str,
+        threads: Threads,
     ) -> None:
-        span = _span(asked, headers, size)
+        span = _span(asked, validators, size)
         self._start, self._stop = span or (0, size)
         if span is None:
             described = {"Content-Length": str(size)}
@@ -226,7 +252,8 @@ class FileResponse(Response):
             self._start = self._stop
             described = {"Content-Length": "0", "Content-Range": f"bytes */{size}"}
         status = 200 if span is None else 206 if self._start < self._stop else 416
-        super().__init__(None, status, {**headers, "Accept-Ranges": "bytes", **described}, media_type)
+        super().__init__(None, status, {"Accept-Ranges": "bytes", **described}, media_type)
+        self.raw_headers += headers
         self._threads = threads
         self._file = _open(path, size)
 
@@ -259,10 +286,10 @@ def _open(path: Path, size: int) -> BinaryIO:
     return file
 
 
-def _span(asked: Headers, headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
+def _span(asked: Conditions, validators: Validators, size: int) -> tuple[int, int] | None:
     """Return the first byte and the one after the last that a request asks for, None for the whole file."""
     match = _RANGE.fullmatch(asked.get("range", ""))
-    if match is None or asked.get("if-range", headers["ETag"]) not in (headers["ETag"], headers["Last-Modified"]):
+    if match is None or asked.get("if-range", validators.etag) not in validators:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:

@@ -5,8 +5,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from python_multipart.multipart import parse_options_header
@@ -24,19 +23,21 @@ _PATIENCE = 30  # seconds for a whole body
 _DEEPEST = 32  # levels of a JSON body: ours needs 6, and Python's own bound depends on its stack
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """What a request holds.
 
     Attributes
     ----------
     pairs
         Names and values, decoded: the query string's first, then the form's.
+    responseformat
+        Among them, RESPONSEFORMAT; the first, where it comes twice.
     document
         The JSON body, None if there is none.
     """
 
     pairs: tuple[tuple[str, str], ...]
+    responseformat: str | None
     document: dict[str, Any] | None = None
 
 
@@ -63,8 +64,8 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
     """
     most = max(_FIELDS, max_bytes // 300)
     pairs = query_pairs(request, max_bytes)
-    if request.method != "POST":
-        return Received(pairs)
+    if request.scope["method"] != "POST":
+        return Received(pairs, request.scope["state"]["responseformat"])
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UsageFault("the body is compressed (Content-Encoding): send it as it is")
     body = await _body(request, max_bytes)
@@ -79,8 +80,7 @@ async def receive(request: Request, max_bytes: int, *, json: bool = True) -> Rec
     elif body:
         taken = f"{_FORM}, {MULTIPART} or {_JSON}" if json else f"{_FORM} or {MULTIPART}"
         raise UsageFault(f"the body is of type {media_type or 'unknown'}: send {taken}")
-    _note_format(request, pairs)
-    return Received(pairs, document)
+    return Received(pairs, _note_format(request, pairs), document)
 
 
 def query_pairs(request: Request, max_bytes: int) -> tuple[tuple[str, str], ...]:
@@ -117,11 +117,13 @@ def load_json(body: bytes) -> dict[str, Any]:
 
 def response_format(pairs: Sequence[tuple[str, str]]) -> str | None:
     """Return the value of RESPONSEFORMAT; the first, where it comes twice."""
-    return next((value for name, value in pairs if name.lower() == "responseformat" and value.strip()), None)
+    named = [value for name, value in pairs if name.lower() == "responseformat" and value.strip()]
+    return named[0] if named else None
 
 
-def _note_format(request: Request, pairs: Sequence[tuple[str, str]]) -> None:
-    request.state.responseformat = response_format(pairs)
+def _note_format(request: Request, pairs: Sequence[tuple[str, str]]) -> str | None:
+    request.scope["state"]["responseformat"] = wanted = response_format(pairs)
+    return wanted
 
 
 def _form(encoded: bytes, most: int) -> tuple[tuple[str, str], ...]:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from imageserv.core.errors import MultiValuedParamNotSupported, UsageFault
 
 _EXAMINED = 100  # unknown names looked at for near misses: comparing thousands would take seconds
 _SECOND_QUESTION_MARK = re.compile(r"[^?:/]*\?[A-Za-z_][A-Za-z0-9_]*(?:=.*)?", re.DOTALL)
+
+_QUOTES = frozenset("'\"")
 
 _brief = reprlib.Repr()  # what a message quotes of a client's text
 _brief.maxstring = 80
@@ -75,13 +77,16 @@ class Parameters(tuple[Parameter, ...]):
     """What a service takes; no two share a name or an alias. Kept by who reads many requests."""
 
     @cached_property
-    def names(self) -> Mapping[str, Parameter]:
-        """Each under all its names, in lower case."""
-        return {alias.lower(): parameter for parameter in self for alias in (parameter.name, *parameter.aliases)}
+    def places(self) -> Mapping[str, int]:
+        """Where each is, by all its names, in lower case."""
+        return {
+            alias.lower(): place
+            for place, parameter in enumerate(self)
+            for alias in (parameter.name, *parameter.aliases)
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a request says.
 
     Attributes
@@ -126,22 +131,33 @@ def parse_parameters(declared: Iterable[Parameter], pairs: Iterable[tuple[str, s
         Raised if a value cannot be read; the message names the parameter and says what would be right.
     """
     declared = declared if isinstance(declared, Parameters) else Parameters(declared)
-    names = declared.names
-    sent: defaultdict[str, list[str]] = defaultdict(list)
+    places = declared.places
+    sent: defaultdict[int, list[str]] = defaultdict(list)
     unknown: dict[str, None] = {}
     order: list[str] = []
     for name, text in pairs:
-        known = names.get(name.lower())
-        if known is None:
+        place = places.get(name.lower())
+        if place is None:
             unknown[name] = None
+            continue
+        known, bare = declared[place], text.strip()
+        if not (known.verbatim and bare):
+            text = _unquoted(bare) if bare[:1] in _QUOTES else bare
+        if text or known.flag:
+            sent[place].append(text)
+            order.append(known.name)
+    values: dict[str, Any] = {}
+    for place in sorted(sent):
+        parameter, given = declared[place], sent[place]
+        if parameter.multiple:
+            values[parameter.name] = [read_value(parameter, text) for text in given]
+        elif len(given) == 1:
+            values[parameter.name] = read_value(parameter, given[0])
         else:
-            text = text if known.verbatim and text.strip() else _unquote(text)
-            if text or known.flag:
-                sent[known.name].append(text)
-                order.append(known.name)
-    values = {
-        parameter.name: _value(parameter, sent[parameter.name]) for parameter in declared if parameter.name in sent
-    }
+            spelt = " or ".join((parameter.name, *parameter.aliases))
+            raise MultiValuedParamNotSupported(
+                f"{spelt} takes one value, but the request gives {len(given)}", parameter=parameter.name
+            )
     return Parsed(values, tuple(unknown), tuple(order))
 
 
@@ -183,22 +199,8 @@ def second_question_mark(pairs: Iterable[tuple[str, str]]) -> tuple[str, str] | 
     return next(((name, value) for name, value in pairs if _SECOND_QUESTION_MARK.fullmatch(value)), None)
 
 
-def _unquote(text: str) -> str:
-    text = text.strip()
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1].strip()
-    return text
-
-
-def _value(parameter: Parameter, given: list[str]) -> object:
-    if parameter.multiple:
-        return [read_value(parameter, text) for text in given]
-    if len(given) > 1:
-        spelt = " or ".join((parameter.name, *parameter.aliases))
-        raise MultiValuedParamNotSupported(
-            f"{spelt} takes one value, but the request gives {len(given)}", parameter=parameter.name
-        )
-    return read_value(parameter, given[0])
+def _unquoted(text: str) -> str:
+    return text[1:-1].strip() if len(text) >= 2 and text[0] == text[-1] else text
 
 
 def read_value(parameter: Parameter, text: str) -> Any:

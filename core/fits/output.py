@@ -29,7 +29,7 @@ Data = NDArray[Any] | memoryview | Joined
 """Of an HDU: pixels as they will be written, big-endian, of numpy's axis order; or bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputHdu:
     """One HDU of an answer.
 
@@ -65,7 +65,7 @@ class Source:
     pixels: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cutout:
     """An answer in pieces.
 

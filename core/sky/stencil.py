@@ -1,11 +1,9 @@
 """Stencils: what a client asks to cut, before any image is known."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A box along an image's pixel axes, around a place on the sky.
 
     Attributes
@@ -25,8 +23,7 @@ class Box:
     unit: Literal["deg", "pixel"]
 
 
-@dataclass(frozen=True, slots=True)
-class Circle:
+class Circle(NamedTuple):
     """All places within a distance of one place.
 
     Attributes
@@ -42,8 +39,7 @@ class Circle:
     radius: float
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """All places between two meridians and two parallels, bounds included.
 
     Attributes
@@ -62,8 +58,7 @@ class Range:
     north: float
 
 
-@dataclass(frozen=True, slots=True)
-class Polygon:
+class Polygon(NamedTuple):
     """What great circles between vertices enclose: the smaller of the two parts of the sky, whatever the winding.
 
     Attributes
@@ -75,8 +70,7 @@ class Polygon:
     vertices: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """Whole pixels of an array, by its own axes.
 
     Attributes

@@ -103,20 +103,20 @@ def test_cutouts_under_way_are_counted_until_they_are_sent() -> None:
         if message["type"] == "http.response.body":
             sent.append(bytes(message["body"]))
             with pytest.raises(UnavailableFault, match="busy"):
-                CutoutResponse(content, {}, "application/fits", budget)
+                CutoutResponse(content, [], "application/fits", budget)
 
     async def receive() -> Any:
         return {"type": "http.disconnect"}
 
-    response = CutoutResponse(content, {}, "application/fits", budget)
+    response = CutoutResponse(content, [], "application/fits", budget)
     asyncio.run(response({"type": "http", "method": "GET"}, receive, send))
     assert b"".join(sent) == bytes(content) and len(sent) == 12
-    dropped = CutoutResponse(content, {}, "application/fits", budget)  # its client went away before
+    dropped = CutoutResponse(content, [], "application/fits", budget)  # its client went away before
     del dropped, response
     gc.collect()
-    another = CutoutResponse(content, {}, "application/fits", budget)
+    another = CutoutResponse(content, [], "application/fits", budget)
     with pytest.raises(UnavailableFault, match="busy"):  # none was counted out twice
-        CutoutResponse(content, {}, "application/fits", budget)
+        CutoutResponse(content, [], "application/fits", budget)
     del another
 
 

@@ -28,7 +28,16 @@ from imageserv.core.jobs.files import JobFiles
 from imageserv.core.jobs.model import PHASES, UNFINISHED, Job, Pairs
 from imageserv.core.jobs.store import JobQuotas, JobStore
 from imageserv.core.service import Service
-from imageserv.vo.images import FileResponse, conditions, entity_tag, image_headers, not_modified
+from imageserv.vo.images import (
+    FileResponse,
+    Validators,
+    conditions,
+    entity_tag,
+    http_date,
+    image_headers,
+    is_unchanged,
+    unchanged_response,
+)
 from imageserv.vo.owners import Owners
 from imageserv.vo.requests import receive
 from imageserv.vo.threads import Threads
@@ -94,7 +103,7 @@ class Jobs:
             received = await self._receive(request, identifier)
             asked = uws.controls(received.pairs)
             job = uws.new_job(identifier, owner, asked, received.uploads, self._config)
-            request.state.run_id = asked.run_id
+            request.scope["state"]["run_id"] = asked.run_id
 
             def create() -> None:
                 ready = job
@@ -250,10 +259,11 @@ class Jobs:
             except OSError:
                 raise NotFoundFault(f"{name} of the job is gone") from None
             tag = entity_tag(job.id, name, state.st_size, state.st_mtime_ns)
-            headers = image_headers({}, filename=name, etag=tag, modified=state.st_mtime)
-            if not_modified(asked, headers):
-                return Response(None, 304, headers)
-            return FileResponse(path, state.st_size, asked, headers, media_type, self._threads)
+            validators = Validators(tag, http_date(int(state.st_mtime)))
+            headers = image_headers(name, validators)
+            if is_unchanged(asked, validators):
+                return unchanged_response(headers)
+            return FileResponse(path, state.st_size, asked, validators, headers, media_type, self._threads)
 
         return await self._threads.run(request, answer)
 

@@ -138,7 +138,7 @@ class Ivoa:
         def answer(wait: bool) -> Response:
             repository, selection = soda.find_image(self._service, question)
             repository.authorise(selection.record.dataset, request.headers, wait=wait)
-            request.state.image = selection.publisher_did
+            request.scope["state"]["image"] = selection.publisher_did
             wanted = soda.cutout_request(repository, selection, question)
             if not wait and (question.headers_only or wanted is None):
                 raise WouldWait
@@ -168,7 +168,7 @@ class Ivoa:
                 raise NotFoundFault(f"{repository.name} has no image {identifier[:300]!r}")
             repository.authorise(record.dataset, request.headers)
             selection = Selection(record, 1, repository.publisher_did(record))
-            request.state.image = selection.publisher_did
+            request.scope["state"]["image"] = selection.publisher_did
             return whole_response(repository, selection, asked, FITS["fits"][0], self._threads)
 
         return await self._threads.run(request, answer)
@@ -179,11 +179,11 @@ class Ivoa:
         received = await receive(request, most, json=False)
         run_id = parse_parameters(_RUNID, received.pairs).values.get("RUNID")
         if run_id is not None:
-            request.state.run_id = run_id
+            request.scope["state"]["run_id"] = run_id
         return received.pairs
 
     async def _format(self, request: Request) -> tuple[str, str]:
         """Choose between XML and JSON."""
         received = await receive(request, self._service.config.limits.max_request_bytes)
         parse_parameters((RESPONSEFORMAT,), received.pairs)  # refuses two of them
-        return negotiate(request.headers.get("accept"), request.state.responseformat, vosi.FORMATS)
+        return negotiate(request.headers.get("accept"), received.responseformat, vosi.FORMATS)

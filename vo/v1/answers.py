@@ -1,15 +1,12 @@
 """From a question of v1 to an answer."""
 
-from dataclasses import replace
-
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from imageserv.core.answer import FITS, TILES
 from imageserv.core.repository import Repository
 from imageserv.core.selection import Selection
 from imageserv.vo.answers import cutout_response, whole_response
-from imageserv.vo.images import Budget
+from imageserv.vo.images import Budget, Conditions
 from imageserv.vo.threads import Threads
 
 from .query import IdQuestion, ImageQuestion
@@ -34,7 +31,7 @@ def answer_image(
     repository: Repository,
     question: ImageQuestion,
     selection: Selection,
-    asked: Headers,
+    asked: Conditions,
     media_type: str,
     threads: Threads,
     budget: Budget,
@@ -57,5 +54,5 @@ def answer_image(
     """
     if question.request is None:
         return whole_response(repository, selection, asked, media_type, threads)
-    request = replace(question.request, as_tiles=True) if media_type in FITS[TILES] else question.request
+    request = question.request._replace(as_tiles=True) if media_type in FITS[TILES] else question.request
     return cutout_response(repository, selection, request, asked, media_type, budget, wait=wait)

@@ -1,9 +1,8 @@
 """What a v1 request asks: parameters in, a `Question` to the core out."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from imageserv.core.dali.parameters import Parameters, near_misses, parse_parameters, second_question_mark
 from imageserv.core.dali.places import UNITS, box
@@ -18,8 +17,7 @@ from imageserv.core.sky.stencil import Box
 from .parameters import DS, accepted, declare
 
 
-@dataclass(frozen=True, slots=True)
-class ImageQuestion:
+class ImageQuestion(NamedTuple):
     """A request for an image.
 
     Attributes
@@ -35,8 +33,7 @@ class ImageQuestion:
     request: CutoutRequest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IdQuestion:
+class IdQuestion(NamedTuple):
     """A request for one id of an image from another: no such image need exist."""
 
     dataset: DatasetPlugin

@@ -91,7 +91,7 @@ class V1:
         repository = self._service.repository(request.path_params["db_id"])
         question = _question(repository, received)
         wanted = _JSON if isinstance(question, IdQuestion) else FITS
-        _, media_type = negotiate(request.headers.get("accept"), request.state.responseformat, wanted)
+        _, media_type = negotiate(request.headers.get("accept"), received.responseformat, wanted)
         asked = conditions(request)
 
         def answer(wait: bool) -> Response:
@@ -101,7 +101,7 @@ class V1:
             if question.request is None and not wait:  # a whole file
                 raise WouldWait
             selection = repository.select(question.dataset, question.selector, wait=wait)
-            request.state.image = selection.publisher_did
+            request.scope["state"]["image"] = selection.publisher_did
             return answer_image(
                 repository, question, selection, asked, media_type, self._threads, self._budget, wait=wait
             )
@@ -112,7 +112,7 @@ class V1:
         """Choose between JSON and XML."""
         received = await receive(request, self._service.config.limits.max_request_bytes)
         parse_parameters((RESPONSEFORMAT,), received.pairs)  # refuses two of them
-        return negotiate(request.headers.get("accept"), request.state.responseformat, documents.FORMATS)
+        return negotiate(request.headers.get("accept"), received.responseformat, documents.FORMATS)
 
 
 def _question(repository: Repository, received: Received) -> Question:

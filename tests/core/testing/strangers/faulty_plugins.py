@@ -337,12 +337,12 @@ class LeavesTheWcsAsItWas(Right):
 
 class IgnoresDetail(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
-        return super().cutout(image, replace(request, detail="planes"))
+        return super().cutout(image, request._replace(detail="planes"))
 
 
 class GivesTheMaskAlone(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
-        cutout = super().cutout(image, replace(request, detail="planes") if request.detail == "image" else request)
+        cutout = super().cutout(image, request._replace(detail="planes") if request.detail == "image" else request)
         return replace(cutout, hdus=(cutout.hdus[0], cutout.hdus[2])) if request.detail == "image" else cutout
 
 
@@ -355,7 +355,7 @@ class SlidesBackIntoTheImage(Right):
                 span and (min(max(span[0], 0), length - 1), min(max(span[1], 1), length))
                 for span, length in zip(stencil.ranges, lengths, strict=False)
             ]
-            request = replace(request, stencil=Section(tuple(spans)))
+            request = request._replace(stencil=Section(tuple(spans)))
         return super().cutout(image, request)
 
 
@@ -364,7 +364,7 @@ class GivesAllWhereNothingIs(Right):
         try:
             return super().cutout(image, request)
         except NoOverlapFault:
-            return super().cutout(image, replace(request, stencil=None))
+            return super().cutout(image, request._replace(stencil=None))
 
 
 class ReportsTheWhole(Right):
@@ -464,14 +464,14 @@ class TrimsTheWhole(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
         if request.stencil is None and request.detail == "planes":
             width, height = image.science.shape
-            request = replace(request, stencil=Section(((0, width), (0, height - 1))))
+            request = request._replace(stencil=Section(((0, width), (0, height - 1))))
         return super().cutout(image, request)
 
 
 class ForgetsACorner(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
         if isinstance(request.stencil, Polygon) and len(request.stencil.vertices) > 3:
-            request = replace(request, stencil=Polygon(request.stencil.vertices[:-1]))
+            request = request._replace(stencil=Polygon(request.stencil.vertices[:-1]))
         return super().cutout(image, request)
 
 
@@ -480,18 +480,18 @@ class ReadsDegreesAsWidth(Right):
 
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
         if isinstance(request.stencil, Range):
-            request = replace(request, stencil=replace(request.stencil, extent=request.stencil.extent / 2))
+            request = request._replace(stencil=request.stencil._replace(extent=request.stencil.extent / 2))
         return super().cutout(image, request)
 
 
 class GivesAnyTime(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
-        return super().cutout(image, replace(request, time=None))
+        return super().cutout(image, request._replace(time=None))
 
 
 class GivesAnyWavelength(Right):
     def cutout(self, image: OpenImage, request: CutoutRequest) -> Cutout:
-        return super().cutout(image, replace(request, band=None))
+        return super().cutout(image, request._replace(band=None))
 
 
 class LosesThePrimaryHeader(Right):
