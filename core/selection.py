@@ -37,6 +37,21 @@ Selector = ByPosition | ByDataId | ByScienceId
 """How a request names one image."""
 
 
+class State(NamedTuple):
+    """How stored files are.
+
+    Attributes
+    ----------
+    fingerprint
+        A text that changes when one of them does.
+    modified
+        When the last of them was, in seconds since 1970; None where that does not tell whether an answer is the same.
+    """
+
+    fingerprint: str
+    modified: int | None
+
+
 class Selection(NamedTuple):
     """The image that a request means.
 
@@ -54,11 +69,12 @@ class Selection(NamedTuple):
     others: tuple[ImageRecord, ...] | None = None
 
     @property
-    def state(self) -> tuple[str, int | None]:
-        """A text that changes when a stored file does, and when the last of these was modified, in seconds since 1970.
+    def state(self) -> State:
+        """The state of its files.
 
-        None if the answer depends on which other images there are: when one of them came or went no file tells.
+        They do not tell all if the answer depends on which other images there are: that one of them came or went.
         """
         files = [file for record in (self.record, *(self.others or ())) for file in (record.file, *record.beside)]
         fingerprint = " ".join([self.publisher_did, *[f"{file.path} {file.size} {file.mtime_ns}" for file in files]])
-        return fingerprint, None if self.others is not None else max([file.mtime_ns for file in files]) // 10**9
+        modified = None if self.others is not None else max([file.mtime_ns for file in files]) // 10**9
+        return State(fingerprint, modified)

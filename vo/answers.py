@@ -90,8 +90,8 @@ def cutout_response(
     """
     prepared = repository.prepare(selection, request, wait=wait)
     current, as_tiles = prepared.selection, prepared.cutout.as_tiles
-    files, modified = current.state
-    tag = entity_tag(files, selection.candidates, request, media_type)
+    fingerprint, modified = current.state
+    tag = entity_tag(fingerprint, selection.candidates, request, media_type)
     validators = Validators(tag, None if modified is None else http_date(modified))
     headers = image_headers(cutout_name(selection, request, as_tiles=as_tiles), validators) + _lines(prepared.report)
     if is_unchanged(asked, validators):  # told before a pixel is read

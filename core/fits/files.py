@@ -230,10 +230,11 @@ class MappedFile:
         What is read from a disk comes in stretches, so a byte in each tells of all. Asked of the system without
         reading (RWF_NOWAIT); where that is not to be had, the answer is no.
         """
-        start = _address(pixels) - self._address
+        start = last = _address(pixels) - self._address
         if not 0 <= start < self.size:
             return True
-        last = start + sum((length - 1) * step for length, step in zip(pixels.shape, pixels.strides, strict=True))
+        for length, step in zip(pixels.shape, pixels.strides, strict=True):
+            last += (length - 1) * step
         step = max(_STRETCH, pixels.strides[0]) if pixels.ndim > 1 else _STRETCH
         if last - start > _MOST_LOOKS * step:
             return False

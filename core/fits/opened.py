@@ -167,9 +167,13 @@ class OpenImage:
 
     def at_hand(self, data: Sequence[Data]) -> bool:
         """Tell whether a cutout's data, of planes that are not compressed, are written at once: few, all in memory."""
-        return sum([part.nbytes for part in data]) <= _FEW_BYTES and all(
-            self._file.in_memory(part) if isinstance(part, np.ndarray) else not part.nbytes for part in data
-        )
+        few = [part for part in data if part.nbytes]
+        if sum([part.nbytes for part in few]) > _FEW_BYTES:
+            return False
+        for part in few:
+            if not (isinstance(part, np.ndarray) and self._file.in_memory(part)):
+                return False
+        return True
 
     def stored(self, hdu: Hdu) -> memoryview:
         """Return the data of an HDU as stored, with their padding."""

@@ -114,12 +114,14 @@ def write(cutout: Cutout, cards: Iterable[bytes] = (), data: Sequence[Data] | No
     memoryview
         The file's bytes.
     """
-    pieces = list(zip(_headers(cutout, cards), cutout.read() if data is None else data, strict=True))
-    size = sum([header[0].size(len(header[2])) + padded(part.nbytes) for header, part in pieces])
+    parts = cutout.read() if data is None else data
+    headers = _headers(cutout, cards)
+    size = sum([template.size(len(added)) for template, _, added in headers])
+    size += sum([padded(part.nbytes) for part in parts])
     # Not cleared: every byte is written below, padding too.
     answer = np.empty(size, np.uint8).data
     at = 0
-    for (template, changes, added), part in pieces:
+    for (template, changes, added), part in zip(headers, parts, strict=True):
         at = template.write_into(answer, at, changes, added)
         end = at + part.nbytes
         if isinstance(part, np.ndarray):
@@ -159,16 +161,14 @@ def header_text(headers: Iterable[bytes]) -> str:
 
 def _headers(cutout: Cutout, cards: Iterable[bytes]) -> list[_Header]:
     primary, *extensions = cutout.hdus
-    return [
-        _primary(primary, len(extensions), list(cards)),
-        *((hdu.template, hdu.changes, b"".join(hdu.added)) for hdu in extensions),
-    ]
+    headers = [_primary(primary, len(extensions), cards)]
+    headers += [(hdu.template, hdu.changes, b"".join(hdu.added)) for hdu in extensions]
+    return headers
 
 
-def _primary(hdu: OutputHdu, extensions: int, cards: list[bytes]) -> _Header:
+def _primary(hdu: OutputHdu, extensions: int, added: Iterable[bytes]) -> _Header:
     """Return the primary header: with the given cards, and EXTEND (FITS 4.0 section 4.4.2.1) and NEXTEND true."""
-    template, changes = hdu.template, list(hdu.changes)
-    cards = [*hdu.added, *cards]
+    template, changes, cards = hdu.template, list(hdu.changes), [*hdu.added, *added]
     if (place := template.place("NEXTEND")) is not None:
         changes.append((place, number_card("NEXTEND", extensions, "number of extensions")))
     if extensions:

@@ -45,10 +45,11 @@ class Cap:
     def __init__(self, ra: float, dec: float, radius: float = 0.0) -> None:
         lon, lat = math.radians(ra), math.radians(dec)
         around, up = math.cos(lat), math.sin(lat)
-        self.center = (around * math.cos(lon), around * math.sin(lon), up)
+        along, across = math.cos(lon), math.sin(lon)
+        self.center = (around * along, around * across, up)
         self.radius = math.radians(radius)
-        self._east = (-math.sin(lon), math.cos(lon), 0.0)
-        self._north = (-up * math.cos(lon), -up * math.sin(lon), around)
+        self._east = (-across, along, 0.0)
+        self._north = (-up * along, -up * across, around)
         reach = min(self.radius + ROUNDING, math.pi)
         self._half_chord = math.sin(reach / 2)
         self._reach = math.sin(reach) if reach < math.pi / 2 else 1.0
@@ -70,13 +71,14 @@ class Cap:
             its centre; one that is not exact is all within its farthest vertex.
         """
         center: Vector = footprint.center.tolist()
-        away = angle(center, self.center)
-        if away <= self.radius:
-            return True
         corners: list[Vector] = footprint.vertices.tolist()
         if not footprint.exact:
-            return away <= self.radius + max(angle(center, corner) for corner in corners) + ROUNDING
-        return self._is_in(center, corners) or any(self._touches(*edge) for edge in _edges(corners))
+            return angle(center, self.center) <= self.radius + max(angle(center, each) for each in corners) + ROUNDING
+        return (
+            self._is_in(center, corners)
+            or angle(center, self.center) <= self.radius
+            or any(self._touches(*edge) for edge in _edges(corners))
+        )
 
     def _is_in(self, center: Vector, corners: Sequence[Vector]) -> bool:
         """Tell whether the cap's middle is in a polygon: half a great circle from it crosses an odd number of edges.

@@ -76,12 +76,12 @@ def select(repository: Repository, number: int) -> Selection:
 
 def test_what_was_opened_counts_as_a_source(pairs: Repository, write_image: WriteImage) -> None:
     alone, both = (pairs.prepare(select(pairs, number), PART).selection for number in (5, 1))
-    assert (alone.others, alone.modified) == ((), None)
+    assert (alone.others, alone.state.modified) == ((), None)
     assert both.others is not None
     assert [record.science_id for record in both.others] == [2]
-    assert both.fingerprint != select(pairs, 1).fingerprint
+    assert both.state.fingerprint != select(pairs, 1).state.fingerprint
     write_image("pair-2.fits", ra=150.0, first=77, CHANGED=True)
-    assert pairs.prepare(select(pairs, 1), PART).selection.fingerprint != both.fingerprint
+    assert pairs.prepare(select(pairs, 1), PART).selection.state.fingerprint != both.state.fingerprint
 
 
 def test_nothing_is_looked_for_where_no_wait_is_allowed(pairs: Repository) -> None:
@@ -133,7 +133,7 @@ def test_a_plugin_that_knows_no_neighbours_is_called_as_ever(
         repository.ingest(None, lambda done, total, path: None)
         selection = repository.select(repository.dataset("sketch"), ByDataId({"number": 1, "filter": "r"}))
         prepared = repository.prepare(selection, PART)
-        assert prepared.selection.others is None and prepared.selection.modified is not None
+        assert prepared.selection.others is None and prepared.selection.state.modified is not None
         with fits.open(io.BytesIO(bytes(prepared.write()))) as hdus:
             primary: Any = hdus[0]
             answers.append(np.array(primary.data))

@@ -455,7 +455,7 @@ def test_a_file_that_changed_is_cut_as_it_is_now(
     assert repository.whole(before).path.read_bytes()[:6] == b"SIMPLE"
     assert repository.whole(before).size > 6000 + 60 * 50 * 4
     repository.ingest(None, ignore)
-    assert number(repository, 1).fingerprint != before.fingerprint
+    assert number(repository, 1).state.fingerprint != before.state.fingerprint
     assert pixels(cut(repository, number(repository, 1), size=1)) == [[5000 + 24 * 60 + 29]]
 
 

@@ -369,8 +369,8 @@ def test_a_neighbour_that_changed_is_cut_as_it_is_now(serve_patches: Callable[..
     service, root = serve_patches()
     repository, box = service.default, BOXES["over a seam"]
     selection, request = select(repository, (0, 0)), stitched(in_tract((0, 0), box))
-    before = repository.prepare(selection, request).selection.fingerprint
-    assert repository.prepare(selection, request).selection.fingerprint == before
+    before = repository.prepare(selection, request).selection.state.fingerprint
+    assert repository.prepare(selection, request).selection.state.fingerprint == before
 
     def double(hdus: Any) -> None:
         hdus[1].data *= 2
@@ -380,8 +380,8 @@ def test_a_neighbour_that_changed_is_cut_as_it_is_now(serve_patches: Callable[..
         os.utime(path_of(root, patch), ns=(10**18, 10**18 + patch[0]))
         check(repository.cutout(selection, request), root, ALL, box)
         after = repository.prepare(selection, request).selection
-        assert after.fingerprint != before and after.modified is None
-        before = after.fingerprint
+        assert after.state.fingerprint != before and after.state.modified is None
+        before = after.state.fingerprint
 
 
 def test_files_are_never_looked_for_in_the_event_loop(whole: tuple[Repository, Path]) -> None:
