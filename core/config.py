@@ -57,7 +57,8 @@ class Limits:
     max_waiting
         Requests that wait for a thread.
     threads
-        Of one worker.
+        Of one worker, for what may wait. Few: each that is busy takes its turn at Python's lock, and the event loop has to
+        wait for all of them.
     """
 
     max_pixels: int = 64_000_000
@@ -74,7 +75,7 @@ class Limits:
     max_ids: int = 20_000
     max_values: int = 200
     max_waiting: int = 256
-    threads: int = 4
+    threads: int = 2
 
 
 @dataclass(frozen=True, slots=True)

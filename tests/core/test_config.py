@@ -63,7 +63,7 @@ cache = "/var/tmp/unpacked"
 cache_bytes = 5
 tile_cache_bytes = 6e0
 extensions = ["b", "a"]
-limits = {max_pixels = 1e6, threads = 2}
+limits = {max_pixels = 1e6, threads = 3}
 [repositories.one]
 root = "../data"
 registry = "deep/one.db"
@@ -82,7 +82,7 @@ datasets.raw.plugin = "raw"
     assert (config.cache, config.cache_bytes) == (Path("/var/tmp/unpacked"), 5)
     assert config.tile_cache_bytes == 6
     assert config.extensions == ("b", "a")
-    assert config.limits == Limits(max_pixels=1_000_000, threads=2)
+    assert config.limits == Limits(max_pixels=1_000_000, threads=3)
     assert isinstance(config.limits.max_pixels, int)
     one, two = config.repositories.values()
     assert (one.root, one.registry) == (tmp_path / "../data", tmp_path / "deep/one.db")

@@ -296,7 +296,7 @@ def test_other_options_read_all_files_again_and_other_limits_only_if_they_matter
     write_image("sketch-1-r.fits")
     write_image("drawing-2-r.fits")
     assert counts(run(open_repository())) == (1, 0, 0, 0, 1)
-    assert counts(run(open_repository(limits=Limits(threads=2, max_pixels=7)))) == (0, 1, 0, 0, 1)
+    assert counts(run(open_repository(limits=Limits(threads=3, max_pixels=7)))) == (0, 1, 0, 0, 1)
     assert counts(run(open_repository(limits=Limits(max_hdus=99)))) == (1, 0, 0, 0, 1)
     repository = open_repository({"sketch": ("sketch", {"prefix": "drawing"})})
     assert counts(run(repository)) == (1, 0, 0, 0, 1)
