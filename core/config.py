@@ -57,8 +57,8 @@ class Limits:
     max_waiting
         Requests that wait for a thread.
     threads
-        Of one worker, for what may wait. Few: each that is busy takes its turn at Python's lock, and the event loop has to
-        wait for all of them.
+        Of one worker, for what may wait. Few: each that is busy takes its turn at Python's lock, and the event loop has
+        to wait for all of them.
     """
 
     max_pixels: int = 64_000_000

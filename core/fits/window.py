@@ -91,7 +91,8 @@ def window(image: OpenImage, request: CutoutRequest) -> Window:
             _cut_section(request.stencil, asked, taken)
         case _:
             whole = _cut_sky(image, request.stencil, asked, taken)
-    _check_time(image, request.time)
+    if request.time is not None:
+        _check_time(image, request.time)
     if request.band is not None:
         _cut_band(image, request.band, asked, taken)
     if request.pol:
@@ -139,9 +140,9 @@ def _cut_sky(image: OpenImage, stencil: Box | Shape, asked: list[Span | None], t
     return found.requested is not None
 
 
-def _check_time(image: OpenImage, time: Interval | None) -> None:
+def _check_time(image: OpenImage, time: Interval) -> None:
     first, last = image.record.observation.t_min, image.record.observation.t_max
-    if time is not None and first is not None and last is not None and not _meet(time, (first, last)):
+    if first is not None and last is not None and not _meet(time, (first, last)):
         raise NoOverlapFault(
             f"the image was taken from MJD {first!r} to {last!r}, not within {time[0]!r} to {time[1]!r} (TIME, UTC)"
         )

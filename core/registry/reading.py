@@ -99,11 +99,10 @@ class SqliteReader:
             if len(images) == len(numbers) or numbers == before:
                 break
             before = numbers
-        outlines = [(image.footprint, image) for image in images if image.footprint is not None]
-        found = [(footprint, image) for footprint, image in outlines if place.meets(footprint)]
+        found = [image for image in images if (outline := image.footprint) is not None and place.meets(outline)]
         if len(found) > 1:
-            found.sort(key=lambda each: (angle(each[0].center.tolist(), place.center), each[1].science_id))
-        return [image for _, image in found]
+            found.sort(key=lambda image: (_distance(image, place), image.science_id))
+        return found
 
     def _records(self, numbers: Sequence[int]) -> list[ImageRecord]:
         """Return the images with these numbers, in this order, without those that ingest has taken out just now."""
@@ -272,3 +271,7 @@ class SqliteReader:
                 return np.fromiter((row[0] for row in connection.execute(question, parameters)), np.int64)
         except sqlite3.Error as error:
             raise UnavailableFault(f"the registry cannot be read: {error}") from error
+
+
+def _distance(image: ImageRecord, place: Cap) -> float:
+    return math.inf if image.footprint is None else angle(image.footprint.center.tolist(), place.center)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from imageserv.core.fits.cards import Cards
 
 from .footprint import vectors_to_degrees
+from .frames import Array
 from .gnomonic import Gnomonic
-from .wcslib import Array, Wcslib
+from .wcslib import Wcslib
 
 _SAME = 1e-6
 """Pixels: how closely two ways to reckon agree."""
