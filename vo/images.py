@@ -30,7 +30,7 @@ _UNPLAIN = re.compile(r"[^A-Za-z0-9.+_-]+")
 _SAFE = "!#$&'()*+,/:;=?@[]~% "
 _VISIBLE = re.compile(f"[A-Za-z0-9_.{re.escape(_SAFE)}-]*")
 
-# What is of no account: conditions in a POST, ranges in all but a GET (RFC 9110 sections 13.2.1 and 14.2).
+# Conditions in a POST, and ranges in all but a GET, are of no account (RFC 9110 sections 13.2.1 and 14.2).
 _CONDITIONS = {
     "GET": (b"if-none-match", b"if-modified-since", b"range", b"if-range"),
     "HEAD": (b"if-none-match", b"if-modified-since"),

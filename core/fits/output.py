@@ -29,6 +29,7 @@ Data = NDArray[Any] | memoryview | Joined
 """Of an HDU: pixels as they will be written, big-endian, of numpy's axis order; or bytes."""
 
 
+# Not frozen, these two: they are made for each request, and would take twice as long to make.
 @dataclass(slots=True)
 class OutputHdu:
     """One HDU of an answer.
