@@ -44,7 +44,7 @@ class TileCopy:
         self._image = image
         self._ranges = ranges
         numbers = image.numbers(tuple([slice(start, stop) for start, stop in reversed(ranges)]))
-        self._first = int(numbers[0])
+        self._first = numbers[0]
         self._rows, self._pieces = image.table.copied(numbers)
 
     def changes(self, template: HeaderTemplate) -> list[tuple[int, bytes]]:

@@ -155,13 +155,13 @@ class TiledImage:
                 self._read_line(first, along, len(line), section, pixels[tuple(target)])
         return pixels
 
-    def numbers(self, section: Section) -> NDArray[np.int64]:
+    def numbers(self, section: Section) -> list[int]:
         """Return the rows of the table that hold the tiles of a section, in the order in which they stand there."""
-        numbers = np.zeros(1, np.int64)
+        numbers = [0]
         for at, side, step in zip(section, self.tile, self._steps, strict=True):
-            tiles = np.arange(at.start // side, -(-at.stop // side), dtype=np.int64)
-            numbers = np.add.outer(numbers, tiles * step)
-        return numbers.ravel()
+            further = range(at.start // side * step, -(-at.stop // side) * step, step)
+            numbers = [number + more for number in numbers for more in further]
+        return numbers
 
     def _read_line(
         self, first: tuple[int, ...], along: int, count: int, section: Section, target: NDArray[Any]

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -138,7 +139,7 @@ class TileTable:
         """Return the bytes of a tile: a view of the file."""
         return self._bytes[row.offset : row.offset + row.size]
 
-    def copied(self, numbers: NDArray[np.int64]) -> tuple[Bytes, list[tuple[int, int]]]:
+    def copied(self, numbers: Sequence[int]) -> tuple[Bytes, list[tuple[int, int]]]:
         """Return rows as they are, but for their descriptors: those of a heap that has only their arrays.
 
         Returns
@@ -158,22 +159,22 @@ class TileTable:
         room, length = self._end - self._heap, 0
         for column in self._arrays:
             place = slice(column.offset, column.offset + _SIZES[column.form])
-            dtype = ">u4" if column.form == "P" else ">i8"
-            counts, starts = np.ascontiguousarray(rows[:, place]).view(dtype).astype(np.int64).T
-            if min(counts.min(), starts.min()) < 0 or max(counts.max(), starts.max()) > room:
+            # What is negative, and should not be, is far too large without its sign.
+            descriptors = rows[:, place].copy().view(">u4" if column.form == "P" else ">u8")
+            if descriptors.max() > room:
                 raise DamagedTile("is not within its table")
+            counts, starts = descriptors.astype(np.int64).T
             if not counts.any():
                 rows[:, place] = 0
                 continue
             sizes = counts * column.size
-            ends = np.cumsum(sizes) + length
-            if (starts + sizes).max() > room or length + sizes.sum() > room:
+            ends = sizes.cumsum() + length
+            if (starts + sizes).max() > room or ends[-1] > room:
                 raise DamagedTile("is not within its table")
-            descriptors = np.empty((len(rows), 2), dtype)
-            descriptors[:, 0], descriptors[:, 1] = counts, ends - sizes
+            descriptors[:, 1] = ends - sizes
             rows[:, place] = descriptors.view(np.uint8)
-            pieces += _runs(self._heap + starts[counts > 0], sizes[counts > 0])
-            length += int(sizes.sum())
+            pieces += _runs(self._heap + starts, sizes)
+            length = int(ends[-1])
         return rows, pieces
 
     def joined(self, rows: Bytes, pieces: list[tuple[int, int]]) -> list[Bytes]:
@@ -203,8 +204,8 @@ def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> list[
 
 
 def _runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Join arrays that follow one another in the file: where each run starts, and its size."""
-    if not len(starts):
-        return []
+    """Join arrays, one at least not empty, that follow one another in the file: where each run starts, its size."""
+    if not sizes.all():
+        starts, sizes = starts[sizes > 0], sizes[sizes > 0]
     first = np.concatenate(([0], np.flatnonzero(starts[1:] != starts[:-1] + sizes[:-1]) + 1))
     return list(zip(starts[first].tolist(), np.add.reduceat(sizes, first).tolist(), strict=True))
