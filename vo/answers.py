@@ -113,17 +113,16 @@ def _plain(media_type: str) -> str:
 
 def _lines(report: Report) -> RawHeaders:
     """Return the report, a header for each of its cards; what cannot be told has none."""
-    delivered = str(report.delivered).encode()
-    lines = [
-        (b"x-imageserv-parent", visible(report.parent)),
+    requested, delivered, coverage = report.requested, str(report.delivered).encode(), report.coverage
+    lines = [(b"x-imageserv-parent", visible(report.parent))]
+    if requested is not None:
+        box = delivered if requested is report.delivered else str(requested).encode()
+        lines.append((b"x-imageserv-requested", box))
+    lines += [
         (b"x-imageserv-delivered", delivered),
         (b"x-imageserv-clipped", b"true" if report.clipped else b"false"),
-        (b"x-imageserv-candidates", b"%d" % report.candidates),
     ]
-    if report.requested is not None:
-        requested = delivered if report.requested is report.delivered else str(report.requested).encode()
-        lines += [
-            (b"x-imageserv-requested", requested),
-            (b"x-imageserv-coverage", str(report.coverage).encode()),
-        ]
+    if coverage is not None:
+        lines.append((b"x-imageserv-coverage", str(coverage).encode()))
+    lines.append((b"x-imageserv-candidates", b"%d" % report.candidates))
     return lines

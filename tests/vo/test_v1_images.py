@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,20 @@ def test_what_the_client_has_is_not_sent_again(client: httpx.Client, query: dict
     ):
         again = client.get(V1, params=query, headers=headers)
         assert (again.status_code, again.content) == (200, first.content), headers
+
+
+def test_an_answer_was_modified_when_its_file_was(client: httpx.Client, archive: Path) -> None:
+    modified = datetime.fromtimestamp((archive.parent / "stripe82" / R5646).stat().st_mtime_ns // 10**9, UTC)
+    for query in (CUTOUT, {"ds": "raw", "sid": "5646240694"}):
+        told = client.get(V1, params=query).headers["last-modified"]
+        assert told == f"{modified:%a, %d %b %Y %H:%M:%S} GMT", query
+
+
+def test_of_a_condition_that_comes_twice_the_first_counts(client: httpx.Client) -> None:
+    tag = client.get(V1, params=CUTOUT).headers["etag"]
+    for tags, status in (((tag, '"other"'), 304), (('"other"', tag), 200)):
+        answer = client.get(V1, params=CUTOUT, headers=[("If-None-Match", each) for each in tags])
+        assert answer.status_code == status
 
 
 def test_conditions_do_not_count_in_a_post(client: httpx.Client) -> None:

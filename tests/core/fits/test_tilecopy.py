@@ -210,6 +210,32 @@ def test_descriptors_that_point_elsewhere_are_refused(open_fits: OpenFits, tmp_p
         cut(open_fits(path), request((0, 80), (0, 400)))
 
 
+@pytest.mark.parametrize("column", [0, 1])
+def test_descriptors_of_64_bits_that_are_negative_are_refused(open_fits: OpenFits, tmp_path: Path, column: int) -> None:
+    plain = fits.CompImageHDU(pixels((40, 80), "i4"), tile_shape=(20, 80))
+    path = make(tmp_path / "a.fits", plain)
+    with fits.open(path, disable_image_compression=True) as hdus:
+        table, header = hdus[1].data, hdus[1].header.copy()
+        content = [np.array(each) for each in table["COMPRESSED_DATA"]]
+    header["TFORM1"], header["NAXIS1"] = f"1QB({max(map(len, content))})", 16
+    heap = b"".join(each.tobytes() for each in content)
+    header["PCOUNT"] = len(heap)
+    starts = np.cumsum([0, *map(len, content[:-1])])
+    rows = np.array([[len(each), start] for each, start in zip(content, starts, strict=True)], ">i8")
+
+    def write_file(name: str) -> Path:
+        data = rows.tobytes() + heap
+        target = tmp_path / name
+        primary = path.read_bytes()[:2880]
+        target.write_bytes(primary + header.tostring().encode() + data + bytes(-len(data) % 2880))
+        return target
+
+    assert cut(open_fits(write_file("good.fits")), request((0, 80), (0, 40)))
+    rows[1, column] = -(2**40)
+    with pytest.raises(FitsFault, match="not within its table"):
+        cut(open_fits(write_file("bad.fits")), request((0, 80), (0, 40)))
+
+
 @pytest.mark.skipif(not shutil.which("fitsverify"), reason="needs fitsverify")
 @pytest.mark.parametrize("codec", ["RICE_1", "GZIP_2", "HCOMPRESS_1"])
 def test_fitsverify_is_content(open_fits: OpenFits, tmp_path: Path, codec: str) -> None:
