@@ -214,7 +214,8 @@ def test_descriptors_that_point_elsewhere_are_refused(open_fits: OpenFits, tmp_p
 def test_descriptors_of_64_bits_that_are_negative_are_refused(open_fits: OpenFits, tmp_path: Path, column: int) -> None:
     plain = fits.CompImageHDU(pixels((40, 80), "i4"), tile_shape=(20, 80))
     path = make(tmp_path / "a.fits", plain)
-    with fits.open(path, disable_image_compression=True) as hdus:
+    opened: Any = fits.open(path, disable_image_compression=True)
+    with opened as hdus:
         table, header = hdus[1].data, hdus[1].header.copy()
         content = [np.array(each) for each in table["COMPRESSED_DATA"]]
     header["TFORM1"], header["NAXIS1"] = f"1QB({max(map(len, content))})", 16
