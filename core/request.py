@@ -20,6 +20,8 @@ _SMALL = 0.25
 class CutoutRequest(NamedTuple):
     """What to cut out of an image, and how much of it to give.
 
+    A named tuple, as stencils are: ``request._replace(stencil=None)`` gives another.
+
     Attributes
     ----------
     stencil
@@ -34,7 +36,7 @@ class CutoutRequest(NamedTuple):
         Whether tile-compressed planes stay so: then whole tiles are given, as they are stored.
     parameters
         Values of the parameters that the dataset adds (`imageserv.core.dataset.Dataset.parameters`),
-        by declared name: only those that the request gives.
+        by declared name: only those that the request gives. Read-only.
     """
 
     stencil: Stencil | None

@@ -55,10 +55,17 @@ def _write_signature(
     _app: Sphinx, _kind: str, _name: str, _object: object, _options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Write a default that is made anew as three dots: Sphinx leaves a signature that Python cannot read as it is."""
-    return (None if signature is None else signature.replace("<factory>", "...")), returns
+    written = None if signature is None else signature.replace("<factory>", "...").replace("mappingproxy({})", "...")
+    return written, returns
+
+
+def _skip_member(_app: Sphinx, _kind: str, _name: str, member: object, _skip: object, _options: object) -> bool | None:
+    """Leave out the fields of named tuples, of which Python says no more than their numbers: their class tells."""
+    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
 
 
 def setup(app: Sphinx) -> None:
     """Tell Sphinx."""
     app.connect("autodoc-process-signature", _write_signature)
+    app.connect("autodoc-skip-member", _skip_member)
     app.connect("source-read", _write_declared)

@@ -60,10 +60,20 @@ class Validators(NamedTuple):
 
 
 def conditions(request: Request) -> Conditions:
-    """Return those of a request's headers that are conditions, or a range, and that its method can have."""
+    """Return those of a request's headers that are conditions, or a range, and that its method can have.
+
+    Lines of If-None-Match are one list (RFC 9110 section 5.3); of any other that comes twice the first counts.
+    """
     wanted = _CONDITIONS[request.scope["method"]]
-    sent = reversed(request.headers.raw)  # of two the first counts
-    return {name.decode(): value.decode("latin-1") for name, value in sent if name in wanted}
+    found: dict[str, str] = {}
+    for name, value in request.headers.raw:
+        if name in wanted:
+            known, text = name.decode(), value.decode("latin-1")
+            if known in found and known == "if-none-match":
+                found[known] += f", {text}"
+            else:
+                found.setdefault(known, text)
+    return found
 
 
 def entity_tag(*parts: object) -> str:
@@ -77,7 +87,7 @@ def plain_name(name: str) -> str:
 
 
 def image_headers(filename: str, validators: Validators) -> RawHeaders:
-    """Write the headers that an image's answers share, 304 included; the file's name is one by `plain_name`."""
+    """Write the headers that an image's answers share, 304 included; the file's name is made one by `plain_name`."""
     headers = [
         (b"content-disposition", f'attachment; filename="{plain_name(filename)}"'.encode()),
         (b"etag", validators.etag.encode()),

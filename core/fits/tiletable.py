@@ -204,6 +204,8 @@ def _columns(hdu: Hdu, header: HeaderTemplate, width: int, fields: int) -> list[
 
 
 def _runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Join arrays that follow one another in the file: where each run starts, and its size."""
+    """Join arrays, one at least not empty, that follow one another in the file: where each run starts, its size."""
+    if not sizes.all():  # what is empty may be said to be anywhere
+        starts, sizes = starts[sizes > 0], sizes[sizes > 0]
     first = np.concatenate(([0], np.flatnonzero(starts[1:] != starts[:-1] + sizes[:-1]) + 1))
     return list(zip(starts[first].tolist(), np.add.reduceat(sizes, first).tolist(), strict=True))

@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 
 from imageserv.core.config import Limits
 from imageserv.core.errors import FitsFault, LimitFault
+from imageserv.core.fits.cards import HeaderTemplate
 from imageserv.core.fits.engine import Cutout, CutoutRequest, cut
+from imageserv.core.fits.files import MappedFile
+from imageserv.core.fits.layout import read_layout
 from imageserv.core.fits.opened import OpenImage
 from imageserv.core.fits.output import write, write_headers
+from imageserv.core.fits.tiletable import TileTable
 from imageserv.core.sky.stencil import Section
 
 OpenFits = Callable[..., OpenImage]
@@ -208,6 +212,22 @@ def test_descriptors_that_point_elsewhere_are_refused(open_fits: OpenFits, tmp_p
     path.write_bytes(content)
     with pytest.raises(FitsFault, match="not within its table"):
         cut(open_fits(path), request((0, 80), (0, 400)))
+
+
+def test_tiles_that_follow_one_another_are_one_piece(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.fits", fits.CompImageHDU(pixels((80, 80), "i4"), tile_shape=(20, 80)))
+    hdu = read_layout(path, Limits()).hdus[1]
+    content = bytearray(path.read_bytes())
+    rows = np.frombuffer(content, ">i4", 8, hdu.data_offset).reshape(4, 2)
+    sizes, heap = rows[:, 0].tolist(), hdu.data_offset + rows.nbytes
+
+    def pieces() -> list[tuple[int, int]]:
+        path.write_bytes(content)
+        return TileTable(hdu, HeaderTemplate(hdu.header), MappedFile(path)).copied([0, 1, 2, 3])[1]
+
+    assert pieces() == [(heap, sum(sizes))]
+    rows[1] = 0  # has no bytes: none are between the first and the third
+    assert pieces() == [(heap, sizes[0]), (heap + sizes[0] + sizes[1], sizes[2] + sizes[3])]
 
 
 @pytest.mark.parametrize("column", [0, 1])
