@@ -61,6 +61,23 @@ def test_a_pixel_and_its_place_are_astropys(
     assert plane.pixel(lon, lat) == pytest.approx((x, y), abs=1e-6)
 
 
+@given(
+    strong=st.floats(-1.5e-4, 1.5e-4),
+    weak=st.floats(-1e-8, 1e-8),
+    turn=st.floats(0, 6.3),
+    x=st.floats(-200, 2200),
+    y=st.floats(-200, 1700),
+)
+def test_the_pixel_of_a_strong_distortion_is_found_although_it_is_weak_across(
+    strong: float, weak: float, turn: float, x: float, y: float
+) -> None:
+    """Steps there shrink by another factor in each direction, to a third at the edge of the image in one of them."""
+    plane = read(made("TAN-SIP", turn=turn, A_ORDER=2, A_2_0=strong, B_ORDER=2, B_0_2=weak, B_2_0=weak))
+    assert plane is not None
+    ra, dec = np.degrees([np.arctan2(*plane.vector(x, y)[1::-1]), np.arcsin(plane.vector(x, y)[2])]).tolist()
+    assert plane.pixel(ra, dec) == pytest.approx((x, y), abs=1e-6)
+
+
 @given(ra=st.floats(0, 360), dec=st.floats(-90, 89.99), turn=st.floats(0, 6.3), distorted=st.booleans())
 def test_a_plane_comes_back_from_json_as_it_was(ra: float, dec: float, turn: float, distorted: bool) -> None:
     plane = read(made("TAN-SIP", ra, dec, turn, **SIP) if distorted else made("TAN", ra, dec, turn))
