@@ -60,7 +60,8 @@ def examine(plugin: DatasetPlugin, file: CandidateFile) -> Examined | None:
     hdus = list(file.hdus)
     for index, plane in tangent_planes.items():
         hdus[index] = replace(hdus[index], tangent_plane=plane)
-    return Examined(stamp, replace(file.layout, hdus=tuple(hdus)), images, tuple(warnings))
+    layout = Layout(tuple(hdus), file.layout.size, file.layout.packed)
+    return Examined(stamp, layout, images, tuple(warnings))
 
 
 def examines(plugin: DatasetPlugin, file: CandidateFile) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from .dali.votable import Field, Value
 from .dataset import Dataset
 from .record import Coverage, Footprint, ImageRecord
-from .sky.footprint import cap, vectors_to_degrees
+from .sky.caps import vector_to_degrees
+from .sky.footprint import cap
 
 POL_STATES = ("I", "Q", "U", "V", "RR", "LL", "RL", "LR", "XX", "YY", "XY", "YX", "POLI", "POLA")
 """ObsCore 1.1 section B.6.6: the states of polarization, in the order in which a list has them."""
@@ -194,8 +195,8 @@ def row(record: ImageRecord, dataset: Dataset, access: Access) -> Sequence[Value
 
 def coverage(footprint: Footprint) -> Coverage:
     """Return a footprint as it is published."""
-    ra, dec = (round(float(value), 9) for value in vectors_to_degrees(footprint.center))
-    return Coverage(ra, dec, round(2 * math.degrees(cap(footprint)[1]), 9), region_text(footprint))
+    ra, dec = vector_to_degrees(footprint.center.tolist())
+    return Coverage(round(ra, 9), round(dec, 9), round(2 * math.degrees(cap(footprint)[1]), 9), region_text(footprint))
 
 
 def polygon_text(footprint: Footprint) -> str:
@@ -203,15 +204,14 @@ def polygon_text(footprint: Footprint) -> str:
 
     Coordinates are rounded to 1e-9 deg, 4 microarcseconds.
     """
-    longitudes, latitudes = vectors_to_degrees(footprint.vertices)
-    corners = zip(longitudes.tolist(), latitudes.tolist(), strict=True)
+    corners = map(vector_to_degrees, footprint.vertices.tolist())
     return " ".join(f"{number(lon)} {number(lat)}" for lon, lat in corners)
 
 
 def circle_text(footprint: Footprint) -> str:
     """Write a circle that covers a footprint, as DALI circles are: rounded outwards."""
     center, radius = cap(footprint)
-    ra, dec = (float(value) for value in vectors_to_degrees(center))
+    ra, dec = vector_to_degrees(center.tolist())
     return f"{number(ra)} {number(dec)} {number(min(180.0, math.degrees(radius) + 2e-9))}"
 
 
@@ -228,4 +228,5 @@ def number(value: float) -> str:
     >>> number(37.645160000000004), number(-1e-12)
     ('37.64516', '0.0')
     """
-    return repr(round(value, 9) + 0.0)
+    text = f"{value:z.9f}".rstrip("0")
+    return f"{text}0" if text.endswith(".") else text

@@ -38,7 +38,7 @@ from .request import CutoutRequest
 from .search import Search
 from .selection import ByDataId, ByPosition, ByScienceId, Selection, Selector
 from .sky.boxes import reach
-from .sky.footprint import vectors_to_degrees
+from .sky.caps import vector_to_degrees
 from .sky.regions import contains, region
 from .sky.stencil import Shape
 
@@ -520,7 +520,7 @@ def _shows(image: OpenImage, ra: float, dec: float) -> bool:
 
 def _has_pixel(shape: Shape, image: OpenImage) -> bool:
     center = region(shape).center
-    if contains(shape, center) and _shows(image, *map(float, vectors_to_degrees(center))):
+    if contains(shape, center) and _shows(image, *vector_to_degrees(center.tolist())):
         return True  # the usual case, and found far quicker than all pixels
     try:
         reach(shape, image.wcs, *image.record.shape)

@@ -31,7 +31,8 @@ from imageserv.core.fits.window import window
 from imageserv.core.neighbours import Neighbours
 from imageserv.core.record import ImageRecord
 from imageserv.core.sky.boxes import PixelBox, Span, pixel_box, reach
-from imageserv.core.sky.footprint import separation, vectors_to_degrees
+from imageserv.core.sky.caps import vector_to_degrees
+from imageserv.core.sky.footprint import separation
 from imageserv.core.sky.stencil import Box, Circle, Section, Shape, Stencil
 from imageserv.core.sky.wcs import SkyWcs
 
@@ -186,17 +187,15 @@ def _around(wcs: SkyWcs, box: PixelBox) -> Circle:
     if wide or not np.isfinite(vectors).all():
         return Circle(0.0, 0.0, 180.0)
     center = vectors[len(vectors) // 2]
-    ra, dec = vectors_to_degrees(center)
     radius = float(np.degrees(separation(center, vectors).max())) * 1.01 + _MARGIN * wcs.pixel_size
-    return Circle(float(ra), float(dec), radius)
+    return Circle(*vector_to_degrees(center.tolist()), radius)
 
 
 def _may_have(record: ImageRecord, wcs: SkyWcs, box: PixelBox) -> bool:
     """Tell whether a patch may have pixels of a box, before its file is opened: by where its middle is."""
     if record.footprint is None:
         return False
-    ra, dec = vectors_to_degrees(record.footprint.center)
-    middle = wcs.to_pixel(float(ra), float(dec))
+    middle = wcs.to_pixel(*vector_to_degrees(record.footprint.center.tolist()))
     return middle is None or all(
         first - length / 2 - _MARGIN <= at <= last + length / 2 + _MARGIN
         for at, length, (first, last) in zip(middle, record.shape, box, strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from imageserv.core.errors import UnavailableFault
 from imageserv.core.record import ImageRecord
 from imageserv.core.repository import Repository
-from imageserv.core.sky.footprint import vectors_to_degrees
+from imageserv.core.sky.caps import vector_to_degrees
 
 
 def sample(repository: Repository, dataset: str, headers: Mapping[str, str]) -> ImageRecord | None:
@@ -20,5 +20,5 @@ def middle(record: ImageRecord) -> tuple[float, float] | None:
     """Return right ascension and declination of an image's middle, ICRS degrees, to 5 decimals; None if it has none."""
     if record.footprint is None:
         return None
-    ra, dec = (round(float(value), 5) for value in vectors_to_degrees(record.footprint.center))
-    return ra, dec
+    ra, dec = vector_to_degrees(record.footprint.center.tolist())
+    return round(ra, 5), round(dec, 5)

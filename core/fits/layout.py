@@ -200,7 +200,7 @@ class Layout:
         for kind, length, offset, data_offset, data_size, bitpix, shape, name, plane in facts["hdus"]:
             header = Packed(packer, packed, start, start + length)
             start += length
-            known = plane and Gnomonic.of(plane)
+            known = None if plane is None else Gnomonic.from_bytes(bytes.fromhex(plane))
             hdu = Hdu(len(hdus), kind, header, offset, data_offset, data_size, bitpix, tuple(shape), name, known)
             hdus.append(hdu)
         return cls(tuple(hdus), facts["size"], facts["packed"])
@@ -210,7 +210,7 @@ def _row(hdu: Hdu) -> tuple[object, ...]:
     """Return what the registry has of an HDU, for JSON."""
     plane = hdu.tangent_plane
     facts = (hdu.kind, hdu.length, hdu.offset, hdu.data_offset, hdu.data_size, hdu.bitpix, hdu.shape, hdu.name)
-    return (*facts, None if plane is None else plane.parts)
+    return (*facts, None if plane is None else plane.to_bytes().hex())
 
 
 def read_layout(path: Path, limits: Limits) -> Layout:

@@ -8,7 +8,7 @@ from imageserv.core.errors import ConfigurationFault, UnavailableFault
 from .rows import COLUMNS
 
 _APPLICATION = 0x49534552  # "ISER": marks the file as ours
-_VERSION = 6
+_VERSION = 7
 
 _PAGE_BYTES = 8192
 """Of the file: three nodes of the R*Tree fill one, where one of the usual size would hold one."""

@@ -22,6 +22,14 @@ def angle(first: Vector, second: Vector) -> float:
     return 2.0 * math.atan2(math.hypot(a - x, b - y, c - z), math.hypot(a + x, b + y, c + z))
 
 
+def vector_to_degrees(vector: Vector) -> tuple[float, float]:
+    """Return ra (0 to 360) and dec, ICRS degrees, of a unit vector."""
+    x, y, z = vector
+    ra = math.degrees(math.atan2(y, x)) % 360.0
+    # The remainder of a tiny negative angle rounds to 360 itself.
+    return 0.0 if ra == 360.0 else ra, math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
 class Cap:
     """All places within an angle of one place, its boundary included.
 

@@ -19,6 +19,9 @@ from .caps import angle
 Vectors = NDArray[np.float64]
 """Unit vectors (ICRS), shape (..., 3): x towards RA 0 Dec 0, y towards RA 90 Dec 0, z towards the north pole."""
 
+Plane = NDArray[np.complex128]
+"""Places in the plane tangent to the sphere at a footprint's centre: east, and i times north (rad)."""
+
 ToSky = Callable[[NDArray[np.float64], NDArray[np.float64]], Vectors]
 """From pixels x, y, counted from 0, to unit vectors, shape (n, 3); NaN where a pixel is not on the sky."""
 
@@ -178,48 +181,63 @@ def tangent_frame(center: Vectors) -> Vectors:
     return np.array([east, north, center])
 
 
-def _gnomonic(frame: Vectors, vectors: Vectors) -> NDArray[np.float64]:
-    """Project unit vectors, less than 90 deg from the frame's centre, to (east, north) in its tangent plane."""
-    plane: NDArray[np.float64] = (vectors @ frame[:2].T) / (vectors @ frame[2])[..., None]
+def _gnomonic(frame: Vectors, vectors: Vectors) -> Plane:
+    """Project unit vectors, less than 90 deg from the frame's centre, to its tangent plane."""
+    return _plane(*frame @ vectors.reshape(-1, 3).T).reshape(vectors.shape[:-1])
+
+
+def _plane(east: NDArray[np.float64], north: NDArray[np.float64], depth: NDArray[np.float64]) -> Plane:
+    """Project vectors, their components along the axes of a tangent frame, to the plane."""
+    plane: Plane = (east + 1j * north) / depth
     return plane
 
 
-def _cross(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cross product of plane vectors, shape (..., 2)."""
-    product: NDArray[np.float64] = first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+def _cross(first: Plane, second: Plane) -> NDArray[np.float64]:
+    """Return the cross product of plane vectors."""
+    product: NDArray[np.float64] = (first.conj() * second).imag
     return product
 
 
-def _shifted(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the corner that follows each, of shape (n, 2): `np.roll` takes longer than what is done with them."""
+def _shifted(corners: Plane) -> Plane:
+    """Return the corner that follows each: `np.roll` takes longer than what is done with them."""
     return np.concatenate([corners[1:], corners[:1]])
 
 
-def _inside(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which points, shape (..., 2), lie in a plane polygon: a ray from them crosses an odd number of edges."""
-    points = points[..., None, :]
+def _inside(corners: Plane, points: Plane) -> NDArray[np.bool_]:
+    """Tell which points lie in a plane polygon: a ray from them crosses an odd number of edges."""
+    points = points[..., None]
     ends = _shifted(corners)
-    upwards = corners[:, 1] < ends[:, 1]
-    straddles = (corners[:, 1] <= points[..., 1]) != (ends[:, 1] <= points[..., 1])
+    upwards = corners.imag < ends.imag
+    straddles = (corners.imag <= points.imag) != (ends.imag <= points.imag)
     left = _cross(ends - corners, points - corners) > 0
     odd: NDArray[np.bool_] = np.count_nonzero(straddles & (left == upwards), axis=-1) % 2 == 1
     return odd
 
 
-def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return where images are sampled: around the unit square, a step inwards from each of these, and within it."""
+def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return where images are sampled, and how many of the places are within them.
+
+    Around the edge, one pixel inwards from `_PIXELS` of these, and within, the middle last but half of them.
+
+    Returns
+    -------
+    shares, pixels : ndarray, shape (2, n)
+        A place is its share of the image's width and height, and so many pixels x and y more.
+    """
     corners = np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])[..., None]
     along = np.linspace(0.0, 1.0, _SAMPLES)
     edges = (corners + along * (np.roll(corners, -1, axis=1) - corners)).reshape(2, -1)
     inward = np.array([[0.0, -1.0, 0.0, 1.0], [1.0, 0.0, -1.0, 0.0]]).repeat(_SAMPLES, axis=1)
     # A few places well inside reveal a map that is torn or folded within a smooth outline.
     inner = np.stack(np.meshgrid(np.arange(1, 8) / 8, np.arange(1, 8) / 8)).reshape(2, -1)
-    return edges, inward, inner
+    shares = np.concatenate([edges, edges[:, _PIXELS], inner], axis=1)
+    steps = np.zeros_like(shares)
+    steps[:, edges.shape[1] : -inner.shape[1]] = inward[:, _PIXELS]
+    return shares, steps - 0.5, inner.shape[1]
 
 
 # Twice as many samples as pieces: the shortest piece still has one between its ends.
 _SAMPLES = 2 * most_pieces + 1
-_EDGES, _INWARD, _INNER = _sampled()
 _SIDES = np.arange(4 * _SAMPLES).reshape(4, _SAMPLES)
 
 _PIXELS = _SIDES[:, 2::4].ravel()
@@ -232,20 +250,23 @@ could just be drawn.
 _NEAREST = np.arange(len(_PIXELS)).reshape(4, -1)[:, np.minimum(np.arange(_SAMPLES), _SAMPLES - 2) // 4].ravel()
 """For each sample of the edges the place of the nearest among these."""
 
+_SHARES, _STEPS, _INNER = _sampled()
+
+_NARROWEST = np.cos(widest)
+
 _TINY = 1e-300
 
 
 def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     """Return the exact outline, or None where there is none."""
-    size = np.array([[width], [height]])
-    edges = _EDGES * size - 0.5
-    places = np.concatenate([edges, edges[:, _PIXELS] + _INWARD[:, _PIXELS], _INNER * size - 0.5], axis=1)
-    sky = _sky(to_sky, *places)
-    center = sky[-1 - _INNER.shape[1] // 2]
-    if not np.isfinite(sky).all() or (sky @ center < np.cos(widest)).any():
-        return None
+    sky = _sky(to_sky, *(_SHARES * [[width], [height]] + _STEPS))
+    center = sky[-1 - _INNER // 2]
     frame = tangent_frame(center)
-    edge, within, inner = np.split(_gnomonic(frame, sky), [len(_NEAREST), len(_NEAREST) + len(_PIXELS)])
+    east, north, depth = frame @ sky.T
+    if not (depth >= _NARROWEST).all():  # NaN is not
+        return None
+    plane = _plane(east, north, depth)
+    edge, within, inner = plane[: _SIDES.size], plane[_SIDES.size : -_INNER], plane[-_INNER:]
     corners = _breaks(edge, (within - edge[_PIXELS])[_NEAREST])
     if corners is None:
         return None
@@ -258,7 +279,7 @@ def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     return Footprint(sky[outline], center)
 
 
-def _breaks(edge: NDArray[np.float64], inward: NDArray[np.float64]) -> NDArray[np.int_] | None:
+def _breaks(edge: Plane, inward: Plane) -> NDArray[np.int_] | None:
     """Return where to break an outline, so that straight pieces follow it; None if none do.
 
     Each side is one piece at first; a piece that strays is halved.
@@ -266,17 +287,15 @@ def _breaks(edge: NDArray[np.float64], inward: NDArray[np.float64]) -> NDArray[n
     Parameters
     ----------
     edge
-        Samples of the four sides in the tangent plane, one side after the other, shape (n, 2).
+        Samples of the four sides, one side after the other.
     inward
-        From each of them to the place one pixel further in, shape (n, 2).
+        From each of them to the place one pixel further in.
 
     Returns
     -------
     ndarray of int
         The sample at which each piece begins.
     """
-    # Two coordinates as one complex number: half the steps.
-    points, pixels = (part[:, 0] + 1j * part[:, 1] for part in (edge, inward))
     starts = _SIDES[:, 0]
     found: list[NDArray[np.int_]] = []
     length = _SAMPLES - 1
@@ -284,8 +303,8 @@ def _breaks(edge: NDArray[np.float64], inward: NDArray[np.float64]) -> NDArray[n
         if length < 2:
             return None
         between = starts[:, None] + np.arange(1, length)
-        offsets, pixel = points[between] - points[starts, None], pixels[between]
-        chords = (points[starts + length] - points[starts])[:, None]
+        offsets, pixel = edge[between] - edge[starts, None], inward[between]
+        chords = (edge[starts + length] - edge[starts])[:, None]
         # Where a piece has no length, the nearest of its places is its beginning.
         along = (offsets * chords.conjugate()).real / np.maximum(np.abs(chords) ** 2, _TINY)
         offsets -= np.minimum(np.maximum(along, 0.0), 1.0) * chords
@@ -300,17 +319,17 @@ def _breaks(edge: NDArray[np.float64], inward: NDArray[np.float64]) -> NDArray[n
     return np.sort(np.concatenate(found))
 
 
-def _without_repeats(points: NDArray[np.float64], indexes: NDArray[np.int_]) -> NDArray[np.int_]:
+def _without_repeats(points: Plane, indexes: NDArray[np.int_]) -> NDArray[np.int_]:
     """Drop corners that coincide with the one before: a side of the image may be one point of the sky, a pole."""
-    steps = np.linalg.norm(points - points[np.arange(len(points)) - 1], axis=1)
+    steps = np.abs(points - np.concatenate([points[-1:], points[:-1]]))
     different: NDArray[np.int_] = indexes[steps > 1e-9 * steps.max()]
     return different
 
 
-def _is_simple(corners: NDArray[np.float64]) -> bool:
+def _is_simple(corners: Plane) -> bool:
     """Tell whether no two edges of a plane polygon cross."""
     a, b = corners[:, None], _shifted(corners)[:, None]
-    c, d = a.swapaxes(0, 1), b.swapaxes(0, 1)
+    c, d = a.T, b.T
     parts = (_cross(b - a, c - a) * _cross(b - a, d - a) < 0) & (_cross(d - c, a - c) * _cross(d - c, b - c) < 0)
     return not parts.any()
 

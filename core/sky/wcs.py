@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imageserv.core.fits.cards import Cards
 
+from .caps import vector_to_degrees
 from .footprint import vectors_to_degrees
 from .frames import Array
 from .gnomonic import Gnomonic
@@ -130,13 +131,10 @@ class SkyWcs:
 def _is_same(plane: Gnomonic, wcslib: Wcslib) -> bool:
     """Tell whether a tangent plane is what wcslib makes of a WCS: near and far, there and back."""
     x, y = (at + np.array(far) for at, far in zip(plane.pixel_of_reference, _LOOKS, strict=True))
-    vectors = wcslib.vectors(x, y)
-    ra, dec = vectors_to_degrees(vectors)
-    places = zip(x.tolist(), y.tolist(), vectors.tolist(), ra.tolist(), dec.tolist(), strict=True)
     most = _SAME * math.radians(wcslib.pixel_size)
     return all(
         math.dist(plane.vector(u, v), vector) < most
-        and (back := plane.pixel(lon, lat)) is not None
+        and (back := plane.pixel(*vector_to_degrees(vector))) is not None
         and math.dist(back, (u, v)) < _SAME
-        for u, v, vector, lon, lat in places
+        for u, v, vector in zip(x.tolist(), y.tolist(), wcslib.vectors(x, y).tolist(), strict=True)
     )

@@ -8,7 +8,8 @@ import pytest
 
 from imageserv.core.record import ImageRecord
 from imageserv.core.request import CutoutRequest
-from imageserv.core.sky.footprint import separation, vectors_to_degrees
+from imageserv.core.sky.caps import vector_to_degrees
+from imageserv.core.sky.footprint import separation
 from imageserv.core.sky.stencil import Box, Circle
 
 from .archive import DATASET, REPOSITORY, Archive
@@ -199,8 +200,7 @@ def _row(document: Document, did: str) -> dict[str, str]:
 
 def _center(image: ImageRecord) -> tuple[float, float]:
     assert image.footprint is not None
-    ra, dec = vectors_to_degrees(image.footprint.center)
-    return float(ra), float(dec)
+    return vector_to_degrees(image.footprint.center.tolist())
 
 
 def _distance(one: ImageRecord, other: ImageRecord) -> float:

@@ -601,7 +601,7 @@ def other_database(path: Path) -> None:
     [
         (other_file, ConfigurationFault, "is no registry"),
         (other_database, ConfigurationFault, "no registry of ImageServ"),
-        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 6"),
+        (other_version, ConfigurationFault, "version 999, this ImageServ reads version 7"),
         (Path.mkdir, UnavailableFault, "cannot be opened"),
     ],
 )
