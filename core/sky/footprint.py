@@ -188,7 +188,8 @@ def _gnomonic(frame: Vectors, vectors: Vectors) -> Plane:
 
 def _plane(east: NDArray[np.float64], north: NDArray[np.float64], depth: NDArray[np.float64]) -> Plane:
     """Project vectors, their components along the axes of a tangent frame, to the plane."""
-    plane: Plane = (east + 1j * north) / depth
+    plane = np.empty(east.shape, np.complex128)
+    plane.real, plane.imag = east / depth, north / depth
     return plane
 
 

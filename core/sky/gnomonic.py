@@ -76,9 +76,8 @@ class Gnomonic:
         while pairs:
             rows.append(tuple(pairs[: len(rows) + 1]))
             del pairs[: len(rows)]
-        return cls(
-            known[2:5], known[5:8], known[8:11], known[11:13], known[13:17], known[17:21], tuple(rows) or None, known[:2]
-        )
+        vectors = known[2:5], known[5:8], known[8:11]
+        return cls(*vectors, known[11:13], known[13:17], known[17:21], tuple(rows) or None, known[:2])
 
     @property
     def pixel_size(self) -> float:
