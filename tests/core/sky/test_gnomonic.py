@@ -1,5 +1,6 @@
 """TAN and TAN-SIP in plain numbers, against astropy's conversions of arrays."""
 
+import math
 import warnings
 from typing import Any
 
@@ -73,7 +74,8 @@ def test_the_pixel_of_a_strong_distortion_is_found_although_it_is_weak_across(
     """Steps there shrink by another factor in each direction, to a third at the edge of the image in one of them."""
     plane = read(made("TAN-SIP", turn=turn, A_ORDER=2, A_2_0=strong, B_ORDER=2, B_0_2=weak, B_2_0=weak))
     assert plane is not None
-    ra, dec = np.degrees([np.arctan2(*plane.vector(x, y)[1::-1]), np.arcsin(plane.vector(x, y)[2])]).tolist()
+    along, across, up = plane.vector(x, y)
+    ra, dec = math.degrees(math.atan2(across, along)), math.degrees(math.asin(up))
     assert plane.pixel(ra, dec) == pytest.approx((x, y), abs=1e-6)
 
 
