@@ -225,8 +225,8 @@ def region_text(footprint: Footprint) -> str:
 def number(value: float) -> str:
     """Write degrees, to 1e-9.
 
-    >>> number(37.645160000000004), number(-1e-12)
-    ('37.64516', '0.0')
+    >>> number(37.645160000000004), number(-1e-12), number(360.0), number(2e-9)
+    ('37.64516', '0.0', '360.0', '0.000000002')
     """
     text = f"{value:z.9f}".rstrip("0")
     return f"{text}0" if text.endswith(".") else text

@@ -216,14 +216,14 @@ def _inside(corners: Plane, points: Plane) -> NDArray[np.bool_]:
 
 
 def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Return where images are sampled, and how many of the places are within them.
-
-    Around the edge, one pixel inwards from `_PIXELS` of these, and within, the middle last but half of them.
+    """Return where images are sampled: around the edge, one pixel inwards from `_PIXELS` of these, and on a grid.
 
     Returns
     -------
-    shares, pixels : ndarray, shape (2, n)
-        A place is its share of the image's width and height, and so many pixels x and y more.
+    shares, offsets : ndarray, shape (2, n)
+        x and y of a place are its shares of the image's width and height, and these pixels more.
+    count : int
+        How many places, the last ones, are the grid, whose middle is that of the image.
     """
     corners = np.array([[0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])[..., None]
     along = np.linspace(0.0, 1.0, _SAMPLES)
@@ -232,9 +232,9 @@ def _sampled() -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     # A few places well inside reveal a map that is torn or folded within a smooth outline.
     inner = np.stack(np.meshgrid(np.arange(1, 8) / 8, np.arange(1, 8) / 8)).reshape(2, -1)
     shares = np.concatenate([edges, edges[:, _PIXELS], inner], axis=1)
-    steps = np.zeros_like(shares)
-    steps[:, edges.shape[1] : -inner.shape[1]] = inward[:, _PIXELS]
-    return shares, steps - 0.5, inner.shape[1]
+    offsets = np.full_like(shares, -0.5)
+    offsets[:, edges.shape[1] : -inner.shape[1]] += inward[:, _PIXELS]
+    return shares, offsets, inner.shape[1]
 
 
 # Twice as many samples as pieces: the shortest piece still has one between its ends.
@@ -251,7 +251,7 @@ could just be drawn.
 _NEAREST = np.arange(len(_PIXELS)).reshape(4, -1)[:, np.minimum(np.arange(_SAMPLES), _SAMPLES - 2) // 4].ravel()
 """For each sample of the edges the place of the nearest among these."""
 
-_SHARES, _STEPS, _INNER = _sampled()
+_SHARES, _OFFSETS, _GRID = _sampled()
 
 _NARROWEST = np.cos(widest)
 
@@ -260,14 +260,14 @@ _TINY = 1e-300
 
 def _polygon(to_sky: ToSky, width: int, height: int) -> Footprint | None:
     """Return the exact outline, or None where there is none."""
-    sky = _sky(to_sky, *(_SHARES * [[width], [height]] + _STEPS))
-    center = sky[-1 - _INNER // 2]
+    sky = _sky(to_sky, *(_SHARES * [[width], [height]] + _OFFSETS))
+    center = sky[-1 - _GRID // 2]
     frame = tangent_frame(center)
     east, north, depth = frame @ sky.T
-    if not (depth >= _NARROWEST).all():  # NaN is not
+    if not (depth >= _NARROWEST).all():  # nor if any is NaN
         return None
     plane = _plane(east, north, depth)
-    edge, within, inner = plane[: _SIDES.size], plane[_SIDES.size : -_INNER], plane[-_INNER:]
+    edge, within, inner = plane[: _SIDES.size], plane[_SIDES.size : -_GRID], plane[-_GRID:]
     corners = _breaks(edge, (within - edge[_PIXELS])[_NEAREST])
     if corners is None:
         return None

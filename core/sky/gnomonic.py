@@ -27,9 +27,9 @@ Vector = tuple[float, float, float]
 Polynomials = tuple[tuple[tuple[float, float], ...], ...]
 """Coefficients of u^p v^q in A and in B: a row for each power of u, in each those of v, highest first."""
 
-_MOST_STEPS, _SHORT, _CLOSE = 20, 1e-5, 1e-7
-"""How often a distortion is applied to find the pixel that it moves to a place; how short the last step must be; how
-near is near enough (pixels)."""
+_MOST_STEPS, _CLOSE = 20, 1e-7
+"""How often a distortion is applied to find the pixel that it moves to a place; after how short a step (pixels), of
+which the next would be a thousandth, it is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Gnomonic:
     axes: tuple[int, int]
 
     def to_bytes(self) -> bytes:
-        """Write it for the registry: numbers as text would take ten times as long to write, and to read."""
+        """Write it for the registry: numbers as text take far longer to write, and to read."""
         plain = *self.center, *self.east, *self.north, *self.pixel_of_reference, *self.to_plane, *self.to_pixels
         terms = () if self.shift is None else [term for row in self.shift for pair in row for term in pair]
         return struct.pack(f"<2B{len(plain) + len(terms)}d", *self.axes, *plain, *terms)
@@ -106,17 +106,12 @@ class Gnomonic:
         u, v = a * xi + b * eta, c * xi + d * eta
         if self.shift is not None:
             far_u, far_v = u, v
-            last = 0.0
             for _ in range(_MOST_STEPS):
                 shift_u, shift_v = _values(self.shift, u, v)
-                next_u, next_v = far_u - shift_u, far_v - shift_v
-                step = abs(next_u - u) + abs(next_v - v)
-                u, v = next_u, next_v
-                # Each step is step / last of the one before: all that would follow add up to less than _CLOSE. One
-                # step may be shorter than its turn, across the direction in which a distortion is strong.
-                if step < _SHORT and step * step <= _CLOSE * (last - step):
+                last_u, last_v = u, v
+                u, v = far_u - shift_u, far_v - shift_v
+                if abs(u - last_u) + abs(v - last_v) < _CLOSE:
                     break
-                last = step
             else:
                 return None
         return u + self.pixel_of_reference[0], v + self.pixel_of_reference[1]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageserv.core.record import Footprint
+from imageserv.core.sky.caps import vector_to_degrees
 from imageserv.core.sky.footprint import (
     bounds,
     cap,
@@ -151,6 +152,15 @@ def test_degrees_come_back(ra: float, dec: float) -> None:
 
 def test_a_hair_below_ra_0_is_not_360() -> None:
     assert vectors_to_degrees(np.array([1.0, -1e-20, 0.0]))[0] == 0.0
+    assert vector_to_degrees([1.0, -1e-20, 0.0])[0] == 0.0
+
+
+@given(longitudes, latitudes)
+def test_one_vector_leads_to_its_place_and_back(ra: float, dec: float) -> None:
+    vector = degrees_to_vectors(ra, dec)
+    back_ra, back_dec = vector_to_degrees(vector.tolist())
+    assert 0.0 <= back_ra < 360.0
+    assert degrees_to_vectors(back_ra, back_dec) == pytest.approx(vector, abs=1e-14)
 
 
 @given(longitudes, latitudes, longitudes, latitudes)
